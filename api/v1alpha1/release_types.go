@@ -1,0 +1,208 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused and abort.
+// +kubebuilder:validation:XValidation:rule="self.service == oldSelf.service",message="a Release is a record and can't be changed: create a new Release for the other Service"
+// +kubebuilder:validation:XValidation:rule="self.revision == oldSelf.revision",message="a Release is a record and can't be changed: create a new Release for the other revision"
+// +kubebuilder:validation:XValidation:rule="has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)",message="a Release is a record: its reason can't be changed"
+// +kubebuilder:validation:XValidation:rule="has(self.rebuild) == has(oldSelf.rebuild) && (!has(self.rebuild) || self.rebuild == oldSelf.rebuild)",message="a Release is a record: create a new Release with the new value of rebuild"
+// +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="a Release is a record: requestedBy can't be changed"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
+type ReleaseSpec struct {
+	// Service is the name of the Service, in the same namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=52
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Service string `json:"service"`
+	// Revision is the branch, tag or commit to release.
+	// +required
+	Revision Revision `json:"revision"`
+	// Reason says why, for the record.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// RequestedBy names who asked for it, for the record.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	RequestedBy string `json:"requestedBy,omitempty"`
+	// Rebuild, when it differs from that of earlier Releases, has the commit built anew instead of taking the artifact
+	// that the depot already holds. Any text serves, such as today's date.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._:-]*$`
+	Rebuild string `json:"rebuild,omitempty"`
+	// Paused: Targets in flight finish, no more are started.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// Abort: stop here for good. Targets that were switched stay on the new artifact, the others on the old one.
+	// +optional
+	Abort bool `json:"abort,omitempty"`
+}
+
+// ArtifactStatus describes the artifact of a Release.
+type ArtifactStatus struct {
+	// Digest of the artifact: "sha256:" and 64 hex digits.
+	// +required
+	// +kubebuilder:validation:MaxLength=80
+	Digest string `json:"digest"`
+	// Files is the number of files in it.
+	// +optional
+	Files int64 `json:"files,omitempty"`
+	// Bytes is the sum of the files' sizes.
+	// +optional
+	Bytes int64 `json:"bytes,omitempty"`
+	// Reused is true if the depot already held the artifact, so that nothing was built.
+	// +optional
+	Reused bool `json:"reused,omitempty"`
+}
+
+// BuildStatus describes the build of a Release.
+type BuildStatus struct {
+	// Key of the build: a hash of the commit and of everything that shapes the result.
+	// +required
+	// +kubebuilder:validation:MaxLength=80
+	Key string `json:"key"`
+	// Image is the image reference that is run, pinned where it could be.
+	// +optional
+	// +kubebuilder:validation:MaxLength=640
+	Image string `json:"image,omitempty"`
+	// Attempt numbers the builds of one key, from 1.
+	// +optional
+	Attempt int32 `json:"attempt,omitempty"`
+	// Job is the name of the build's Job, in the same namespace.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Job string `json:"job,omitempty"`
+	// JobUID is the UID of the build's Job.
+	// +optional
+	JobUID UID `json:"jobUID,omitempty"`
+	// StartTime is when the Job was made.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// CompletionTime is when the build ended.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+}
+
+// TargetFailure says what went wrong on one Target.
+type TargetFailure struct {
+	// Target is the name of the Target.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Target string `json:"target"`
+	// Host is the name of the host.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Host string `json:"host"`
+	// Reason in one word.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// Message for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// ReleaseStatus is what the controller knows of a Release.
+type ReleaseStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready, Reconciling, Stalled, Resolved, Built, Published, RolledOut, Verified, Finished, Succeeded.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Phase in one word, for printing only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Phase string `json:"phase,omitempty"`
+	// ServiceUID is the UID of the Service that this Release is bound to; it runs against no other.
+	// +optional
+	ServiceUID UID `json:"serviceUID,omitempty"`
+	// Sequence orders the Releases of one Service.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// Commit that the revision resolved to.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Commit string `json:"commit,omitempty"`
+	// ShortCommit is the first eight digits of the commit, for printing only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	ShortCommit string `json:"shortCommit,omitempty"`
+	// Frozen is the name of the ControllerRevision that holds the Service as this Release froze it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Frozen string `json:"frozen,omitempty"`
+	// Build describes the build.
+	// +optional
+	Build *BuildStatus `json:"build,omitempty"`
+	// Artifact describes the artifact.
+	// +optional
+	Artifact *ArtifactStatus `json:"artifact,omitempty"`
+	// Targets counts the Targets.
+	// +optional
+	Targets TargetCounts `json:"targets,omitzero"`
+	// TargetsUpdated is "updated/total", for printing only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	TargetsUpdated string `json:"targetsUpdated,omitempty"`
+	// Failures are the first Targets that went wrong; the rest is on the Targets themselves.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Failures []TargetFailure `json:"failures,omitempty"`
+	// StartTime is when the Release was first seen.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// ProgressTime is when a Target last became ready in this rollout.
+	// +optional
+	ProgressTime *metav1.Time `json:"progressTime,omitempty"`
+	// CompletionTime is when the Release ended.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+}
+
+// Release is one attempt to bring a Service to one revision: the record of who released what, when and why.
+// +genclient
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=slrel,categories=slipway
+// +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.service`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.spec.revision`
+// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.shortCommit`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Targets",type=string,JSONPath=`.status.targetsUpdated`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type Release struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// Spec says what to release.
+	// +required
+	Spec ReleaseSpec `json:"spec"`
+	// Status is what the controller knows of it.
+	// +optional
+	Status ReleaseStatus `json:"status,omitzero"`
+}
+
+// ReleaseList is a list of Releases.
+// +kubebuilder:object:root=true
+type ReleaseList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Release `json:"items"`
+}

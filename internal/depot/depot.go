@@ -1,0 +1,137 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package depot says what the depot does: it keeps Artifacts, mirrors of sources and build logs, and serves them over
+// SSH. Package store is its storage, package server its SSH front, package client the way in for the manager, for
+// build Pods and for hosts.
+package depot
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// Errors that callers act on. They survive the way over SSH.
+var (
+	// ErrNotFound says that the depot does not hold what was asked for.
+	ErrNotFound = errors.New("not found in the depot")
+	// ErrRefused says that what was asked breaks a rule; trying again is of no use.
+	ErrRefused = errors.New("refused by the depot")
+	// ErrUnavailable says that the depot does not answer; trying again is.
+	ErrUnavailable = errors.New("the depot does not answer")
+)
+
+// Artifact describes a published artifact.
+type Artifact struct {
+	// Digest is "sha256:" and 64 hex digits: the sha256 of the manifest.
+	Digest string `json:"digest"`
+	// Files and Bytes count regular files.
+	Files int64 `json:"files"`
+	Bytes int64 `json:"bytes"`
+	// Service, BuildKey and Commit say what it was built for and from.
+	Service  v1alpha1.UID `json:"service"`
+	BuildKey string       `json:"buildKey"`
+	Commit   string       `json:"commit"`
+	// Published is when.
+	Published time.Time `json:"published"`
+}
+
+// MirrorRequest asks for a commit to be present in the depot's mirror of a repository.
+type MirrorRequest struct {
+	Service v1alpha1.UID `json:"service"`
+	URL     string       `json:"url"`
+	// Commit is 40 (or 64) hex digits.
+	Commit string `json:"commit"`
+	// Ref is the full name of the reference it was found at, if it was; some servers give commits out by reference only.
+	Ref string `json:"ref,omitempty"`
+	// Credentials of the repository. They are used for the one fetch and never stored.
+	Credentials GitCredentials `json:"credentials,omitzero"`
+}
+
+// GitCredentials opens a repository: username and password, or an SSH key with the hosts' known keys.
+type GitCredentials struct {
+	Username   string `json:"username,omitempty"`
+	Password   string `json:"password,omitempty"`
+	PrivateKey []byte `json:"privateKey,omitempty"`
+	KnownHosts []byte `json:"knownHosts,omitempty"`
+}
+
+// BuildGrant is what a build Pod may do at the depot. It is written into the extensions of its certificate.
+type BuildGrant struct {
+	Service  v1alpha1.UID `json:"service"`
+	BuildKey string       `json:"buildKey"`
+	Attempt  int32        `json:"attempt"`
+	// Mirror is the URL whose mirror holds Commit; Path the subdirectory of the source.
+	Mirror string `json:"mirror"`
+	Commit string `json:"commit"`
+	Path   string `json:"path,omitempty"`
+	// Shared are paths that publish leaves out of the manifest.
+	Shared []string `json:"shared,omitempty"`
+	// Cache are the directories that are kept between builds.
+	Cache []string `json:"cache,omitempty"`
+	// Previous is the digest of the Service's last artifact: unchanged files keep its mtimes, and a build with less
+	// than half of its files is refused with reason ArtifactShrunk unless AllowShrink is set.
+	Previous    string `json:"previous,omitempty"`
+	AllowShrink bool   `json:"allowShrink,omitempty"`
+}
+
+// References names everything of a Service that retention must keep.
+type References struct {
+	Service v1alpha1.UID `json:"service"`
+	// Digests that are current, previous, rolling, on any host, or those of the last Releases kept.
+	Digests []string `json:"digests"`
+	// Keep is how many further artifacts stay, the newest first.
+	Keep int `json:"keep"`
+}
+
+// Answer is the manager's last word on what a host should run. The depot keeps it durably, for hosts that boot while
+// the manager and the API server are down.
+type Answer struct {
+	Service v1alpha1.UID `json:"service"`
+	Host    string       `json:"host"`
+	Digest  string       `json:"digest"`
+	Fence   int64        `json:"fence"`
+}
+
+// Pointer is the depot's own durable copy of a Service's status.current.
+type Pointer struct {
+	Service v1alpha1.UID           `json:"service"`
+	Current v1alpha1.ReleaseRecord `json:"current"`
+	Frozen  v1alpha1.FrozenSpec    `json:"frozen"`
+}
+
+// Manager is what the manager may do at the depot.
+type Manager interface {
+	// Mirror makes a commit present in the mirror of its repository.
+	Mirror(ctx context.Context, r MirrorRequest) error
+	// FindBuild returns the artifact of a build key of a Service, or ErrNotFound.
+	FindBuild(ctx context.Context, service v1alpha1.UID, buildKey string) (Artifact, error)
+	// FindArtifact returns an artifact of a Service, or ErrNotFound.
+	FindArtifact(ctx context.Context, service v1alpha1.UID, digest string) (Artifact, error)
+	// WriteLog replaces the log of a build by what r gives, as it comes: readers see it grow. Head and tail are kept,
+	// what is between them beyond the depot's bound is dropped and counted in a line of its own.
+	WriteLog(ctx context.Context, service v1alpha1.UID, job string, r io.Reader) error
+	// ReadLog copies the log of a build to w, or returns ErrNotFound.
+	ReadLog(ctx context.Context, service v1alpha1.UID, job string, w io.Writer) error
+	// SetAnswers records the manager's last word on hosts.
+	SetAnswers(ctx context.Context, answers []Answer) error
+	// SetPointer records status.current, GetPointer returns it or ErrNotFound.
+	SetPointer(ctx context.Context, p Pointer) error
+	GetPointer(ctx context.Context, service v1alpha1.UID) (Pointer, error)
+	// Retain removes the artifacts of a Service that are not referenced, and returns their digests.
+	Retain(ctx context.Context, r References) (removed []string, err error)
+}
+
+// Endpoint says where hosts and builds reach the depot and how it proves itself.
+type Endpoint struct {
+	// Host and Port as advertised.
+	Host string
+	Port int
+	// HostCAs are the public keys, in authorized_keys format, that sign the depot's host key: the one in use and, while
+	// a rotation is under way, the next.
+	HostCAs []string
+}
