@@ -99,6 +99,10 @@ const (
 	ReasonTooManyDrifted = "TooManyDrifted"
 	// ReasonReleaseCreated says that a Release was made for a changed spec.revision.
 	ReasonReleaseCreated = "ReleaseCreated"
+	// ReasonReleaseFailed says that the Release made for spec.revision did not succeed.
+	ReasonReleaseFailed = "ReleaseFailed"
+	// ReasonMixed says that Targets run different artifacts because a rollout ended half-way.
+	ReasonMixed = "Mixed"
 	// ReasonDuplicateHost says that two sources name the same host.
 	ReasonDuplicateHost = "DuplicateHost"
 	// ReasonTargetsReleased says that the records of a deleted Service's hosts were removed and no host was touched.
@@ -109,6 +113,8 @@ const (
 
 // Reasons of a Release.
 const (
+	// ReasonPending says that the controller has not looked at the object yet.
+	ReasonPending = "Pending"
 	// ReasonServiceNotFound says that no Service of that name is in the namespace.
 	ReasonServiceNotFound = "ServiceNotFound"
 	// ReasonServiceReplaced says that the Service it was bound to is gone and another has its name.

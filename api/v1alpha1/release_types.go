@@ -13,6 +13,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)",message="a Release is a record: its reason can't be changed"
 // +kubebuilder:validation:XValidation:rule="has(self.rebuild) == has(oldSelf.rebuild) && (!has(self.rebuild) || self.rebuild == oldSelf.rebuild)",message="a Release is a record: create a new Release with the new value of rebuild"
 // +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="a Release is a record: requestedBy can't be changed"
+// +kubebuilder:validation:XValidation:rule="(has(self.allowShrink) && self.allowShrink) == (has(oldSelf.allowShrink) && oldSelf.allowShrink)",message="a Release is a record: create a new Release to allow a shrunken artifact"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
 type ReleaseSpec struct {
 	// Service is the name of the Service, in the same namespace.
@@ -38,6 +39,10 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._:-]*$`
 	Rebuild string `json:"rebuild,omitempty"`
+	// AllowShrink accepts an artifact with less than half the files of the Service's last one, which is refused without
+	// it: an empty or broken build must not delete a site.
+	// +optional
+	AllowShrink bool `json:"allowShrink,omitempty"`
 	// Paused: Targets in flight finish, no more are started.
 	// +optional
 	Paused bool `json:"paused,omitempty"`

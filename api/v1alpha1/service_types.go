@@ -528,6 +528,43 @@ type ReleaseRecord struct {
 	Since *metav1.Time `json:"since,omitempty"`
 }
 
+// ReleaseOutcome records how a Release ended.
+type ReleaseOutcome struct {
+	// Release is the name of the Release.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Release string `json:"release"`
+	// UID of the Release.
+	// +required
+	UID UID `json:"uid"`
+	// Sequence of the Release within its Service.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// Commit it resolved to.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Commit string `json:"commit,omitempty"`
+	// Digest of its artifact.
+	// +optional
+	// +kubebuilder:validation:MaxLength=80
+	Digest string `json:"digest,omitempty"`
+	// Outcome is Succeeded, Failed, Aborted, Superseded, RolledBack or Deleted.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Outcome string `json:"outcome"`
+	// Reason in one word, as on the Release's condition Succeeded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// Message for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+	// Time when it ended.
+	// +optional
+	Time *metav1.Time `json:"time,omitempty"`
+}
+
 // RequestedRevision is the value of spec.revision that was acted on last.
 type RequestedRevision struct {
 	// Revision is the value.
@@ -537,6 +574,10 @@ type RequestedRevision struct {
 	// Serial numbers the Releases made for spec.revision; the Release is named <service>-<serial>.
 	// +optional
 	Serial int64 `json:"serial,omitempty"`
+	// Release is the name of the Release that was made for it; empty until it was made.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Release string `json:"release,omitempty"`
 }
 
 // Wave is a set of Targets that move together. It is written before any member is.
@@ -628,6 +669,20 @@ type ServiceStatus struct {
 	// Rolling is the Release that holds the rollout slot.
 	// +optional
 	Rolling *ReleaseRecord `json:"rolling,omitempty"`
+	// Stopping says why the Release in the rollout slot starts no more waves and will leave the slot once the Targets in
+	// flight have settled: Superseded, Aborted, Deleted or ProgressDeadlineExceeded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Stopping string `json:"stopping,omitempty"`
+	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
+	// the first Service object of the line.
+	// +optional
+	StorageID UID `json:"storageID,omitempty"`
+	// History records how the last Releases ended, the newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	History []ReleaseOutcome `json:"history,omitempty"`
 	// Wave is the last wave of Targets.
 	// +optional
 	Wave *Wave `json:"wave,omitempty"`

@@ -55,6 +55,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PathOwnerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Release"):
 		return &apiv1alpha1.ReleaseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseOutcome"):
+		return &apiv1alpha1.ReleaseOutcomeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseRecord"):
 		return &apiv1alpha1.ReleaseRecordApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseSpec"):

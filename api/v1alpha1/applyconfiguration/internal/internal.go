@@ -327,6 +327,36 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseStatus
+- name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseOutcome
+  map:
+    fields:
+    - name: commit
+      type:
+        scalar: string
+    - name: digest
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: outcome
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: release
+      type:
+        scalar: string
+    - name: sequence
+      type:
+        scalar: numeric
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: uid
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseRecord
   map:
     fields:
@@ -358,6 +388,9 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: abort
+      type:
+        scalar: boolean
+    - name: allowShrink
       type:
         scalar: boolean
     - name: paused
@@ -440,6 +473,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RequestedRevision
   map:
     fields:
+    - name: release
+      type:
+        scalar: string
     - name: revision
       type:
         scalar: string
@@ -571,6 +607,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: current
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseRecord
+    - name: history
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseOutcome
+          elementRelationship: atomic
     - name: lastSequence
       type:
         scalar: numeric
@@ -592,6 +634,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: state
       type:
         scalar: string
+    - name: stopping
+      type:
+        scalar: string
+    - name: storageID
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
     - name: targets
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetCounts

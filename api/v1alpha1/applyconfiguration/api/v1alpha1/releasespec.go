@@ -25,6 +25,9 @@ type ReleaseSpecApplyConfiguration struct {
 	// Rebuild, when it differs from that of earlier Releases, has the commit built anew instead of taking the artifact
 	// that the depot already holds. Any text serves, such as today's date.
 	Rebuild *string `json:"rebuild,omitempty"`
+	// AllowShrink accepts an artifact with less than half the files of the Service's last one, which is refused without
+	// it: an empty or broken build must not delete a site.
+	AllowShrink *bool `json:"allowShrink,omitempty"`
 	// Paused: Targets in flight finish, no more are started.
 	Paused *bool `json:"paused,omitempty"`
 	// Abort: stop here for good. Targets that were switched stay on the new artifact, the others on the old one.
@@ -74,6 +77,14 @@ func (b *ReleaseSpecApplyConfiguration) WithRequestedBy(value string) *ReleaseSp
 // If called multiple times, the Rebuild field is set to the value of the last call.
 func (b *ReleaseSpecApplyConfiguration) WithRebuild(value string) *ReleaseSpecApplyConfiguration {
 	b.Rebuild = &value
+	return b
+}
+
+// WithAllowShrink sets the AllowShrink field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AllowShrink field is set to the value of the last call.
+func (b *ReleaseSpecApplyConfiguration) WithAllowShrink(value bool) *ReleaseSpecApplyConfiguration {
+	b.AllowShrink = &value
 	return b
 }
 

@@ -14,6 +14,8 @@ type RequestedRevisionApplyConfiguration struct {
 	Revision *string `json:"revision,omitempty"`
 	// Serial numbers the Releases made for spec.revision; the Release is named <service>-<serial>.
 	Serial *int64 `json:"serial,omitempty"`
+	// Release is the name of the Release that was made for it; empty until it was made.
+	Release *string `json:"release,omitempty"`
 }
 
 // RequestedRevisionApplyConfiguration constructs a declarative configuration of the RequestedRevision type for use with
@@ -35,5 +37,13 @@ func (b *RequestedRevisionApplyConfiguration) WithRevision(value string) *Reques
 // If called multiple times, the Serial field is set to the value of the last call.
 func (b *RequestedRevisionApplyConfiguration) WithSerial(value int64) *RequestedRevisionApplyConfiguration {
 	b.Serial = &value
+	return b
+}
+
+// WithRelease sets the Release field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Release field is set to the value of the last call.
+func (b *RequestedRevisionApplyConfiguration) WithRelease(value string) *RequestedRevisionApplyConfiguration {
+	b.Release = &value
 	return b
 }

@@ -6,6 +6,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/slipway-dev/slipway/api/v1alpha1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -30,6 +31,14 @@ type ServiceStatusApplyConfiguration struct {
 	Previous *ReleaseRecordApplyConfiguration `json:"previous,omitempty"`
 	// Rolling is the Release that holds the rollout slot.
 	Rolling *ReleaseRecordApplyConfiguration `json:"rolling,omitempty"`
+	// Stopping says why the Release in the rollout slot starts no more waves and will leave the slot once the Targets in
+	// flight have settled: Superseded, Aborted, Deleted or ProgressDeadlineExceeded.
+	Stopping *string `json:"stopping,omitempty"`
+	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
+	// the first Service object of the line.
+	StorageID *apiv1alpha1.UID `json:"storageID,omitempty"`
+	// History records how the last Releases ended, the newest first.
+	History []ReleaseOutcomeApplyConfiguration `json:"history,omitempty"`
 	// Wave is the last wave of Targets.
 	Wave *WaveApplyConfiguration `json:"wave,omitempty"`
 	// Targets counts the Targets.
@@ -112,6 +121,35 @@ func (b *ServiceStatusApplyConfiguration) WithPrevious(value *ReleaseRecordApply
 // If called multiple times, the Rolling field is set to the value of the last call.
 func (b *ServiceStatusApplyConfiguration) WithRolling(value *ReleaseRecordApplyConfiguration) *ServiceStatusApplyConfiguration {
 	b.Rolling = value
+	return b
+}
+
+// WithStopping sets the Stopping field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Stopping field is set to the value of the last call.
+func (b *ServiceStatusApplyConfiguration) WithStopping(value string) *ServiceStatusApplyConfiguration {
+	b.Stopping = &value
+	return b
+}
+
+// WithStorageID sets the StorageID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StorageID field is set to the value of the last call.
+func (b *ServiceStatusApplyConfiguration) WithStorageID(value apiv1alpha1.UID) *ServiceStatusApplyConfiguration {
+	b.StorageID = &value
+	return b
+}
+
+// WithHistory adds the given value to the History field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the History field.
+func (b *ServiceStatusApplyConfiguration) WithHistory(values ...*ReleaseOutcomeApplyConfiguration) *ServiceStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHistory")
+		}
+		b.History = append(b.History, *values[i])
+	}
 	return b
 }
 
