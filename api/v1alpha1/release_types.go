@@ -141,6 +141,10 @@ type ReleaseStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Commit string `json:"commit,omitempty"`
+	// Ref is the full name of the reference that the revision was found at, such as refs/tags/v1.4.2; empty for a commit.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Ref string `json:"ref,omitempty"`
 	// ShortCommit is the first eight digits of the commit, for printing only.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
@@ -170,6 +174,9 @@ type ReleaseStatus struct {
 	// StartTime is when the Release was first seen.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
+	// +optional
+	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
 	// ProgressTime is when a Target last became ready in this rollout.
 	// +optional
 	ProgressTime *metav1.Time `json:"progressTime,omitempty"`

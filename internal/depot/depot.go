@@ -99,7 +99,9 @@ type Answer struct {
 
 // Pointer is the depot's own durable copy of a Service's status.current.
 type Pointer struct {
-	Service v1alpha1.UID           `json:"service"`
+	Service v1alpha1.UID `json:"service"`
+	// Storage is the UID under which the Service's artifacts are kept (Service.status.storageID).
+	Storage v1alpha1.UID           `json:"storage"`
 	Current v1alpha1.ReleaseRecord `json:"current"`
 	Frozen  v1alpha1.FrozenSpec    `json:"frozen"`
 }

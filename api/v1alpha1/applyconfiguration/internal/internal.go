@@ -452,6 +452,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: progressTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: ref
+      type:
+        scalar: string
     - name: sequence
       type:
         scalar: numeric
@@ -470,6 +473,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: targetsUpdated
       type:
         scalar: string
+    - name: waitingSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RequestedRevision
   map:
     fields:

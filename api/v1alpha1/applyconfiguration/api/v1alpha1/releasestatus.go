@@ -28,6 +28,8 @@ type ReleaseStatusApplyConfiguration struct {
 	Sequence *int64 `json:"sequence,omitempty"`
 	// Commit that the revision resolved to.
 	Commit *string `json:"commit,omitempty"`
+	// Ref is the full name of the reference that the revision was found at, such as refs/tags/v1.4.2; empty for a commit.
+	Ref *string `json:"ref,omitempty"`
 	// ShortCommit is the first eight digits of the commit, for printing only.
 	ShortCommit *string `json:"shortCommit,omitempty"`
 	// Frozen is the name of the ControllerRevision that holds the Service as this Release froze it.
@@ -44,6 +46,8 @@ type ReleaseStatusApplyConfiguration struct {
 	Failures []TargetFailureApplyConfiguration `json:"failures,omitempty"`
 	// StartTime is when the Release was first seen.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
+	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
 	// ProgressTime is when a Target last became ready in this rollout.
 	ProgressTime *metav1.Time `json:"progressTime,omitempty"`
 	// CompletionTime is when the Release ended.
@@ -106,6 +110,14 @@ func (b *ReleaseStatusApplyConfiguration) WithSequence(value int64) *ReleaseStat
 // If called multiple times, the Commit field is set to the value of the last call.
 func (b *ReleaseStatusApplyConfiguration) WithCommit(value string) *ReleaseStatusApplyConfiguration {
 	b.Commit = &value
+	return b
+}
+
+// WithRef sets the Ref field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Ref field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithRef(value string) *ReleaseStatusApplyConfiguration {
+	b.Ref = &value
 	return b
 }
 
@@ -175,6 +187,14 @@ func (b *ReleaseStatusApplyConfiguration) WithFailures(values ...*TargetFailureA
 // If called multiple times, the StartTime field is set to the value of the last call.
 func (b *ReleaseStatusApplyConfiguration) WithStartTime(value metav1.Time) *ReleaseStatusApplyConfiguration {
 	b.StartTime = &value
+	return b
+}
+
+// WithWaitingSince sets the WaitingSince field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the WaitingSince field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithWaitingSince(value metav1.Time) *ReleaseStatusApplyConfiguration {
+	b.WaitingSince = &value
 	return b
 }
 

@@ -1,0 +1,103 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package release
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+)
+
+// maxFailures bounds the failures in a Release's status; the rest is on the Targets.
+const maxFailures = 50
+
+// count writes the counts and the first failures of the Targets into the Release's status.
+func (l *life) count() {
+	status := &l.release.Status
+	if status.Artifact == nil {
+		return
+	}
+	counts := v1alpha1.TargetCounts{Total: int32(len(l.targets))}
+	var failures []v1alpha1.TargetFailure
+	for i := range l.targets {
+		target := &l.targets[i]
+		ready := conditions.Get(target.Status.Conditions, v1alpha1.ConditionReady)
+		isReady := ready.Status == "True" && target.Status.ObservedGeneration == target.Generation
+		if isReady {
+			counts.Ready++
+		}
+		if isReady && l.runs(target) {
+			counts.Updated++
+		}
+		if !conditions.IsTrue(target.Status.Conditions, v1alpha1.ConditionAvailable) {
+			counts.Unavailable++
+		}
+		if conditions.IsTrue(target.Status.Conditions, v1alpha1.ConditionDrifted) {
+			counts.Drifted++
+		}
+		if ready.Status == "False" && ready.Reason != v1alpha1.ReasonWaitingForWave && ready.Reason != v1alpha1.ReasonNothingDelivered {
+			failures = append(failures, v1alpha1.TargetFailure{
+				Target: target.Name, Host: target.Spec.Host.Name, Reason: ready.Reason, Message: ready.Message,
+			})
+		}
+	}
+	sort.Slice(failures, func(i, j int) bool { return failures[i].Target < failures[j].Target })
+	status.Failures = failures[:min(len(failures), maxFailures)]
+	l.progressed = counts.Updated > status.Targets.Updated
+	status.Targets = counts
+	status.TargetsUpdated = fmt.Sprintf("%d/%d", counts.Updated, counts.Total)
+}
+
+// runs says whether a Target runs this Release's artifact as this Release froze the Service.
+func (l *life) runs(target *v1alpha1.Target) bool {
+	status := &l.release.Status
+	want := target.Spec.Artifact
+	return want != nil && want.Digest == status.Artifact.Digest && want.Frozen == status.Frozen &&
+		target.Status.Running != nil && target.Status.Running.Digest == want.Digest
+}
+
+// inFlight counts the Targets that were told to run this Release's artifact and have neither done so nor failed.
+func (l *life) inFlight() int {
+	n := 0
+	for i := range l.targets {
+		target := &l.targets[i]
+		if target.Spec.Artifact == nil || target.Spec.Artifact.UID != l.uid() || target.Status.SwitchedFence >= target.Spec.Fence {
+			continue
+		}
+		delivery := target.Status.Delivery
+		if delivery != nil && delivery.Fence == target.Spec.Fence && delivery.Failures > 0 {
+			continue
+		}
+		if conditions.Get(target.Status.Conditions, v1alpha1.ConditionReachable).Status == "False" {
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+// progressMessage says in one sentence how far the rollout is and what holds it.
+func (l *life) progressMessage() string {
+	status := &l.release.Status
+	message := fmt.Sprintf("%d of %d Targets run it", status.Targets.Updated, status.Targets.Total)
+	if len(status.Failures) == 0 {
+		return message
+	}
+	var parts []string
+	for _, failure := range status.Failures[:min(3, len(status.Failures))] {
+		parts = append(parts, failure.Host+": "+failure.Message)
+	}
+	if more := len(status.Failures) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return message + "; " + strings.Join(parts, "; ")
+}
+
+// successMessage says in one sentence what the Release did.
+func (l *life) successMessage() string {
+	return fmt.Sprintf("%d Targets run %s (%s)", l.release.Status.Targets.Total, l.release.Spec.Revision, l.release.Status.ShortCommit)
+}

@@ -1,0 +1,179 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package service keeps a Service's Targets in step with its hosts, makes a Release for each changed spec.revision,
+// keeps the history short and says in one status how the Service is.
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/discovery"
+)
+
+// FieldOwner is the field manager of all that this controller writes.
+const FieldOwner = "slipway-service"
+
+// resync is how often a Service is looked at without any event: it mends what was changed behind the controller's back.
+const resync = 10 * time.Minute
+
+// Options are the controller's collaborators.
+type Options struct {
+	Client client.Client
+	Depot  depot.Manager
+	Clock  clock.PassiveClock
+	Events events.EventRecorder
+	// Concurrency is how many Services are worked on at once. Default 4.
+	Concurrency int
+}
+
+// Reconciler keeps Services.
+type Reconciler struct {
+	Options
+	kept *kept
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler {
+	if o.Concurrency <= 0 {
+		o.Concurrency = 4
+	}
+	return &Reconciler{Options: o, kept: newKept()}
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.Service{}).
+		Watches(&v1alpha1.Target{}, ofTarget()).
+		Watches(&v1alpha1.Release{}, ofRelease()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Concurrency,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 10*time.Minute),
+		}).
+		Named("service").
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// facts are all that a Service's status is decided from.
+type facts struct {
+	service  *v1alpha1.Service
+	targets  []v1alpha1.Target
+	releases []v1alpha1.Release
+	// duplicates are hosts that two sources name.
+	duplicates []string
+	// hosts is the number of hosts that the sources name.
+	hosts int
+}
+
+// Reconcile brings a Service's Targets, Releases and status in step with its spec.
+func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (reconcile.Result, error) {
+	if !service.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, r.delete(ctx, service)
+	}
+	if controllerutil.AddFinalizer(service, v1alpha1.Finalizer) {
+		before := service.DeepCopy()
+		controllerutil.RemoveFinalizer(before, v1alpha1.Finalizer)
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		if err := r.Client.Patch(ctx, service, patch, client.FieldOwner(FieldOwner)); err != nil {
+			return conflictIsRequeue(client.IgnoreNotFound(err))
+		}
+	}
+	f, err := r.gather(ctx, service)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	hosts, duplicates := discovery.Hosts(service.Spec.Targets, service.Spec.SSH.Port)
+	f.hosts, f.duplicates = len(hosts), duplicates
+	if err := r.syncTargets(ctx, f, hosts); err != nil {
+		return conflictIsRequeue(err)
+	}
+	before := service.DeepCopy()
+	adopted, err := r.adopt(ctx, f)
+	if err != nil {
+		log.FromContext(ctx).Info("adoption waits", "error", err.Error())
+	}
+	next, wish := request(f)
+	if wish != nil {
+		service.Status.Requested = wish
+	}
+	summarize(f)
+	if err := conditions.PatchStatus(ctx, r.Client, before, service, FieldOwner); err != nil {
+		return conflictIsRequeue(err)
+	}
+	if adopted {
+		r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Adopt",
+			"took over the hosts of Service %s: no content changes", service.Spec.Adopt.FromUID)
+	}
+	if next {
+		return r.makeRelease(ctx, f)
+	}
+	if err := r.prune(ctx, f); err != nil {
+		return conflictIsRequeue(err)
+	}
+	r.keep(ctx, f)
+	return reconcile.Result{RequeueAfter: resync}, nil
+}
+
+// gather reads what belongs to the Service.
+func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service) (*facts, error) {
+	f := &facts{service: service}
+	where := []client.ListOption{client.InNamespace(service.Namespace), client.MatchingFields{"spec.service": service.Name}}
+	var targets v1alpha1.TargetList
+	if err := r.Client.List(ctx, &targets, where...); err != nil {
+		return nil, fmt.Errorf("list Targets: %w", err)
+	}
+	for _, target := range targets.Items {
+		if string(target.Spec.ServiceUID) == string(service.UID) {
+			f.targets = append(f.targets, target)
+		}
+	}
+	var releases v1alpha1.ReleaseList
+	if err := r.Client.List(ctx, &releases, where...); err != nil {
+		return nil, fmt.Errorf("list Releases: %w", err)
+	}
+	for _, release := range releases.Items {
+		if release.Status.ServiceUID == "" || string(release.Status.ServiceUID) == string(service.UID) {
+			f.releases = append(f.releases, release)
+		}
+	}
+	return f, nil
+}
+
+// delete lets go of a deleted Service: its Targets are records and go with it; no host is touched.
+func (r *Reconciler) delete(ctx context.Context, service *v1alpha1.Service) error {
+	if !controllerutil.ContainsFinalizer(service, v1alpha1.Finalizer) {
+		return nil
+	}
+	r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonTargetsReleased, "Delete",
+		"the records of %d Targets are removed; the hosts were not touched and go on serving what they serve", service.Status.Targets.Total)
+	before := service.DeepCopy()
+	controllerutil.RemoveFinalizer(service, v1alpha1.Finalizer)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(r.Client.Patch(ctx, service, patch, client.FieldOwner(FieldOwner)))
+}
+
+// conflictIsRequeue turns a write that met a newer version into another look.
+func conflictIsRequeue(err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
+	}
+	return reconcile.Result{}, err
+}

@@ -1,0 +1,56 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package service
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// coalesce is how long events of Targets and Releases are gathered before the Service is looked at.
+const coalesce = 500 * time.Millisecond
+
+// ofTarget wakes the Service of a Target.
+func ofTarget() handler.EventHandler {
+	return coalesced(func(object client.Object) string {
+		if target, ok := object.(*v1alpha1.Target); ok {
+			return target.Spec.Service
+		}
+		return ""
+	})
+}
+
+// ofRelease wakes the Service of a Release.
+func ofRelease() handler.EventHandler {
+	return coalesced(func(object client.Object) string {
+		if release, ok := object.(*v1alpha1.Release); ok {
+			return release.Spec.Service
+		}
+		return ""
+	})
+}
+
+// coalesced wakes the Service that name gives, once for many events.
+func coalesced(name func(client.Object) string) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(object client.Object, q queue) {
+		if service := name(object); service != "" {
+			q.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: service}}, coalesce)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
+	}
+}
