@@ -1,0 +1,112 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// Succeeded and Failed are the values of a Target's status.delivery.outcome.
+const (
+	Succeeded = "Succeeded"
+	Failed    = "Failed"
+)
+
+// Host is what the planner knows of one Target.
+type Host struct {
+	// Target is the name of the Target, Name that of the host.
+	Target string
+	Name   string
+
+	// Desired is what the Target is ordered to run; nil before its first order.
+	Desired *v1alpha1.ReleaseRecord
+	// Fence of that order.
+	Fence int64
+
+	// HostFence and SwitchedFence are what the host said it has seen and last switched under.
+	HostFence     int64
+	SwitchedFence int64
+	// Running is the digest that is live on the host; empty if none is, or if that is not known.
+	Running string
+	// Complete: the delivery of this order ended well.
+	Complete bool
+	// Failures in a row of this order.
+	Failures int32
+	// FencedOff: the host refused this order for its fence.
+	FencedOff bool
+
+	// Reachable: it answered when it was last looked at. Available: it serves a complete artifact. Ready: it runs what
+	// it is ordered to run.
+	Reachable bool
+	Available bool
+	Ready     bool
+	// Drifted: what is live is not what was delivered. DriftedSince is when that was found.
+	Drifted      bool
+	DriftedSince time.Time
+	// Owner of the host's path if it is another than this Service.
+	Owner *v1alpha1.PathOwner
+}
+
+// Observe reads a Target.
+func Observe(target *v1alpha1.Target) Host {
+	status := &target.Status
+	host := Host{
+		Target: target.Name, Name: target.Spec.Host.Name,
+		Desired: target.Spec.Artifact, Fence: target.Spec.Fence,
+		HostFence: status.Fence, SwitchedFence: status.SwitchedFence,
+		Reachable: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReachable),
+		Available: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionAvailable),
+		Owner:     status.Owner,
+	}
+	if status.Running != nil {
+		host.Running = status.Running.Digest
+	}
+	if drifted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionDrifted); drifted != nil && drifted.Status == metav1.ConditionTrue {
+		host.Drifted, host.DriftedSince = true, drifted.LastTransitionTime.Time
+	}
+	if d := status.Delivery; d != nil && host.Desired != nil && d.Fence == host.Fence && d.Digest == host.Desired.Digest {
+		host.Complete = d.Outcome == Succeeded
+		host.Failures = d.Failures
+	}
+	observed := status.ObservedGeneration == target.Generation
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && observed {
+		host.Ready = ready.Status == metav1.ConditionTrue
+		host.FencedOff = ready.Reason == v1alpha1.ReasonFencedOff
+	}
+	return host
+}
+
+// inFlight says whether the host holds a permit that it has not used up: it may switch at any moment.
+func (h *Host) inFlight() bool { return h.Desired != nil && !h.Complete }
+
+// unavailable says whether the host counts against maxUnavailable.
+func (h *Host) unavailable() bool { return !h.Reachable || !h.Available || h.inFlight() }
+
+// refused says whether the host will never take the order it has, for its fence.
+func (h *Host) refused() bool {
+	return h.inFlight() && (h.HostFence > h.Fence || h.FencedOff && h.HostFence >= h.Fence)
+}
+
+// lost says whether the order was carried out and the host no longer runs what was delivered.
+func (h *Host) lost() bool {
+	return h.Complete && h.Reachable && (h.Drifted || h.Running != h.Desired.Digest)
+}
+
+// promoted says whether the host got to what it was ordered to run.
+func (h *Host) promoted() bool {
+	return h.Complete || h.Running == h.Desired.Digest || h.Fence > 0 && h.SwitchedFence >= h.Fence
+}
+
+// runs says whether the host runs a record, by order and well.
+func (h *Host) runs(record *v1alpha1.ReleaseRecord) bool {
+	return record != nil && h.Desired != nil && Same(h.Desired, record) && h.Complete && h.Ready && h.Running == record.Digest
+}
+
+// nextFence is above all that the Target was ordered and all that the host has seen.
+func (h *Host) nextFence() int64 { return max(h.Fence, h.HostFence) + 1 }

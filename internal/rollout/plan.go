@@ -1,0 +1,320 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rollout plans which Targets of a Service move now. It is pure: what is released, what is known of the hosts
+// and the clock go in; a plan with its reasons comes out. Rollout, rollback, repair and hosts that appear all go
+// through it, under one budget.
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// Input is all that a plan depends on.
+type Input struct {
+	Slot     Slot
+	Strategy Strategy
+	Hosts    []Host
+	// AdoptFrom is the UID of an earlier Service whose hosts may be taken over; empty if none may.
+	AdoptFrom v1alpha1.UID
+	// ReportOnly says of a frozen spec whether drift is only reported (deploy.drift: Report). nil: it is repaired.
+	ReportOnly func(frozen string) bool
+	Now        time.Time
+}
+
+// Member is one Target that moves now.
+type Member struct {
+	Target string
+	Record v1alpha1.ReleaseRecord
+	// Fence of the order: the host's permit to switch once.
+	Fence int64
+	// Reason in words.
+	Reason string
+}
+
+// Hold is one Target that should move and may not yet.
+type Hold struct {
+	Target string
+	// Reason in words.
+	Reason string
+}
+
+// Plan is what to do now.
+type Plan struct {
+	// Members move now, in this order.
+	Members []Member
+	// Reason sums the members' up, in words.
+	Reason string
+	// Holds are those that should move and may not yet.
+	Holds []Hold
+	// Storm: more hosts drifted at once than may be unavailable, and repair waits for a person.
+	Storm bool
+	// Done: there are Targets, and every one runs the rolling Release well.
+	Done bool
+	// Counts of the Targets; Updated are those that run the rolling Release, or the current one when none rolls.
+	Counts v1alpha1.TargetCounts
+	// After is when to plan again even if nothing happens; 0 if only an event can change the plan.
+	After time.Duration
+}
+
+// candidate is a host that should move.
+type candidate struct {
+	host   *Host
+	record *v1alpha1.ReleaseRecord
+	reason string
+	repair bool
+}
+
+// Compute plans.
+func Compute(in Input) Plan {
+	hosts := slices.Clone(in.Hosts)
+	slices.SortFunc(hosts, func(a, b Host) int { return cmp.Compare(a.Target, b.Target) })
+	budget := in.Strategy.budget(len(hosts))
+	plan := Plan{Counts: count(in.Slot, hosts)}
+	plan.Done = in.Slot.Rolling != nil && len(hosts) > 0 && int(plan.Counts.Updated) == len(hosts)
+	plan.Storm = in.storm(hosts, budget)
+
+	candidates := in.candidates(hosts, &plan)
+	if hold, after := in.unsettledDrift(candidates); hold != "" {
+		plan.After = after
+		candidates = withhold(candidates, &plan, hold)
+	}
+	in.admit(candidates, hosts, budget, &plan)
+	plan.Reason = plan.sentence(hosts, budget)
+	return plan
+}
+
+// candidates lists the hosts that should move, those that are unavailable first, and holds those that can't at all.
+func (in *Input) candidates(hosts []Host, plan *Plan) []candidate {
+	var movable []candidate
+	for i := range hosts {
+		host := &hosts[i]
+		c, wanted := in.candidate(host, plan.Storm)
+		if !wanted {
+			continue
+		}
+		if obstacle := in.obstacle(host, c, plan.Storm); obstacle != "" {
+			plan.Holds = append(plan.Holds, Hold{Target: host.Target, Reason: obstacle})
+			continue
+		}
+		movable = append(movable, c)
+	}
+	slices.SortStableFunc(movable, func(a, b candidate) int { return rank(a.host) - rank(b.host) })
+	return movable
+}
+
+// rank brings first those whose move costs nothing.
+func rank(h *Host) int {
+	switch {
+	case h.refused():
+		return 0
+	case h.unavailable():
+		return 1
+	default:
+		return 2
+	}
+}
+
+// candidate says whether a host should move at all, and where to.
+func (in *Input) candidate(host *Host, storm bool) (candidate, bool) {
+	record, why := in.Slot.Resolve(*host)
+	switch {
+	case record == nil:
+		return candidate{}, false
+	case host.Desired == nil || !Same(host.Desired, record):
+		return candidate{host: host, record: record, reason: why}, true
+	case host.refused():
+		return candidate{host: host, record: record, reason: fmt.Sprintf("the host has seen fence %d", host.HostFence)}, true
+	case host.lost():
+		if host.Running != "" && in.ReportOnly != nil && in.ReportOnly(record.Frozen) && !in.asked(host) {
+			return candidate{}, false
+		}
+		reason := "its files are not what was delivered"
+		if host.Running == "" {
+			reason = "nothing is live on it any more"
+		}
+		return candidate{host: host, record: record, reason: reason, repair: host.Running != ""}, true
+	}
+	return candidate{}, false
+}
+
+// asked says whether a person's Release asks for just what the host should run: then it is delivered anew, storm or not.
+func (in *Input) asked(host *Host) bool {
+	return in.Slot.Rolling != nil && in.Slot.Held == "" && Same(host.Desired, in.Slot.Rolling)
+}
+
+// obstacle says why a host can't move whatever the budget; empty if it can.
+func (in *Input) obstacle(host *Host, c candidate, storm bool) string {
+	switch {
+	case host.Owner != nil && (in.AdoptFrom == "" || host.Owner.ServiceUID != in.AdoptFrom):
+		return "its path belongs to another Service"
+	case !host.Reachable:
+		// A permit that lies with a host nobody can reach is used the moment it comes back: forty would switch at once.
+		return "it does not answer"
+	case storm && c.repair && !in.asked(host):
+		return "more hosts drifted at once than may be unavailable"
+	}
+	return ""
+}
+
+// drifting counts a host into a storm.
+func drifting(h *Host) bool { return h.Drifted && h.Running != "" && h.Desired != nil }
+
+// storm says whether more hosts drifted than may be unavailable.
+func (in *Input) storm(hosts []Host, budget int) bool {
+	n := 0
+	for i := range hosts {
+		h := &hosts[i]
+		if drifting(h) && (in.ReportOnly == nil || !in.ReportOnly(h.Desired.Frozen)) {
+			n++
+		}
+	}
+	return n > budget
+}
+
+// unsettledDrift says whether a drift was found so lately that others may be about to be, and how long to wait.
+func (in *Input) unsettledDrift(candidates []candidate) (string, time.Duration) {
+	var wait time.Duration
+	for _, c := range candidates {
+		if c.repair && !in.asked(c.host) {
+			wait = max(wait, in.Strategy.DriftQuiet-in.Now.Sub(c.host.DriftedSince))
+		}
+	}
+	if wait <= 0 {
+		return "", 0
+	}
+	return "waiting to see whether other hosts drifted too", wait
+}
+
+// withhold takes the repairs out of the candidates.
+func withhold(candidates []candidate, plan *Plan, reason string) []candidate {
+	return slices.DeleteFunc(candidates, func(c candidate) bool {
+		if c.repair {
+			plan.Holds = append(plan.Holds, Hold{Target: c.host.Target, Reason: reason})
+		}
+		return c.repair
+	})
+}
+
+// admit takes as many candidates as the budget and the bounds allow.
+func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *Plan) {
+	free, room := budget, in.Strategy.concurrency()
+	for i := range hosts {
+		if hosts[i].unavailable() {
+			free--
+		}
+		if hosts[i].inFlight() && hosts[i].Failures == 0 {
+			room--
+		}
+	}
+	var records []v1alpha1.ReleaseRecord
+	for _, c := range candidates {
+		index := indexOf(records, c.record)
+		busy := c.host.inFlight() && c.host.Failures == 0 // it has its place already
+		switch {
+		case !c.host.unavailable() && free <= 0:
+			plan.hold(c, fmt.Sprintf("%d of %d may be unavailable, and as many are", budget, len(hosts)))
+			continue
+		case !busy && room <= 0:
+			plan.hold(c, fmt.Sprintf("%d hosts are being delivered to at once", in.Strategy.concurrency()))
+			continue
+		case len(plan.Members) == maxWave, index < 0 && len(records) == maxRecords:
+			plan.hold(c, "it comes with the next wave")
+			continue
+		}
+		if !c.host.unavailable() {
+			free--
+		}
+		if !busy {
+			room--
+		}
+		if index < 0 {
+			records = append(records, *c.record)
+		}
+		plan.Members = append(plan.Members, Member{Target: c.host.Target, Record: *c.record, Fence: c.host.nextFence(), Reason: c.reason})
+	}
+}
+
+func (p *Plan) hold(c candidate, reason string) {
+	p.Holds = append(p.Holds, Hold{Target: c.host.Target, Reason: reason})
+}
+
+// indexOf finds a record that orders the same.
+func indexOf(records []v1alpha1.ReleaseRecord, record *v1alpha1.ReleaseRecord) int {
+	return slices.IndexFunc(records, func(r v1alpha1.ReleaseRecord) bool { return Same(&r, record) })
+}
+
+// count counts the hosts.
+func count(slot Slot, hosts []Host) v1alpha1.TargetCounts {
+	record := slot.Rolling
+	if record == nil {
+		record = slot.Current
+	}
+	counts := v1alpha1.TargetCounts{Total: int32(len(hosts))}
+	for i := range hosts {
+		h := &hosts[i]
+		if h.Ready {
+			counts.Ready++
+		}
+		if h.runs(record) {
+			counts.Updated++
+		}
+		if !h.Reachable || !h.Available {
+			counts.Unavailable++
+		}
+		if h.Drifted {
+			counts.Drifted++
+		}
+	}
+	return counts
+}
+
+// sentence says in words what a wave does.
+func (p *Plan) sentence(hosts []Host, budget int) string {
+	if len(p.Members) == 0 {
+		return ""
+	}
+	var reasons []string
+	n := map[string]int{}
+	for _, m := range p.Members {
+		key := fmt.Sprintf("to %s, because %s", Label(&m.Record), m.Reason)
+		if n[key] == 0 {
+			reasons = append(reasons, key)
+		}
+		n[key]++
+	}
+	unavailable := 0
+	for i := range hosts {
+		if hosts[i].unavailable() {
+			unavailable++
+		}
+	}
+	for i, reason := range reasons {
+		reasons[i] = fmt.Sprintf("%d %s", n[reason], reason)
+	}
+	return fmt.Sprintf("%d of %d hosts move: %s (%d unavailable before, %d may be)",
+		len(p.Members), len(hosts), strings.Join(reasons, "; "), unavailable, budget)
+}
+
+// Label names a record for people: its revision and the first digits of its commit.
+func Label(record *v1alpha1.ReleaseRecord) string {
+	return LabelOf(record.Revision, record.Commit)
+}
+
+// LabelOf names a revision and its commit for people.
+func LabelOf(revision, commit string) string {
+	short := commit[:min(8, len(commit))]
+	switch {
+	case revision == "" || revision == commit:
+		return short
+	case short == "":
+		return revision
+	}
+	return fmt.Sprintf("%s (%s)", revision, short)
+}
