@@ -271,9 +271,8 @@ type SSHSpec struct {
 	// +required
 	KeySecretRef LocalReference `json:"keySecretRef"`
 	// HostKeys says how a host proves itself. Host keys are always checked.
-	// +optional
-	// +kubebuilder:default={policy: Known}
-	HostKeys HostKeys `json:"hostKeys,omitzero"`
+	// +required
+	HostKeys HostKeys `json:"hostKeys"`
 }
 
 // HostKeyPolicy says how a host's key is trusted.

@@ -525,8 +525,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: hostKeys
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostKeys
-      default:
-        policy: Known
     - name: keySecretRef
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
