@@ -62,7 +62,7 @@ type ServiceSpec struct {
 // (git-check-ref-format): no control byte, space or any of ~^:?*[\, no leading dash, no "..", no "@{".
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=200
-// +kubebuilder:validation:Pattern=`^[^\x00-\x20\x7f~^:?*\[\\/.-][^\x00-\x20\x7f~^:?*\[\\]*$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\x00-\\\\x20\\\\x7f~^:?*\\\\[\\\\\\\\/.-][^\\\\x00-\\\\x20\\\\x7f~^:?*\\\\[\\\\\\\\]*$')",message="not a git revision: it may not begin with '-', '.' or '/', nor hold spaces, control characters or any of ~^:?*[\\"
 // +kubebuilder:validation:XValidation:rule="!self.contains('..') && !self.contains('@{') && !self.contains('//') && !self.endsWith('/') && !self.endsWith('.lock')",message="not a git revision: it may not contain '..', '@{' or '//', nor end with '/' or '.lock'"
 type Revision string
 
@@ -92,7 +92,7 @@ type GitSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^(https|ssh|file)://[^\x00-\x20\x7f-][^\x00-\x20\x7f]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https|ssh|file)://[^\\\\x00-\\\\x20\\\\x7f-][^\\\\x00-\\\\x20\\\\x7f]*$')",message="must be https://host/path or ssh://user@host/path, without spaces and control characters"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/@]*@')",message="put credentials into a Secret and name it in secretRef, not into the URL"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^ssh://([^/@]*@)?-')",message="a host name may not begin with '-'"
 	URL string `json:"url"`
@@ -325,10 +325,9 @@ const (
 )
 
 // AbsolutePath is an absolute path at least two levels deep, without "..", "." or empty segments and control bytes.
-// +kubebuilder:validation:MinLength=4
+// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=255
-// +kubebuilder:validation:Pattern=`^(/[^/\x00-\x1f\x7f]+){2,}$`
-// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(s, s == '..' || s == '.')",message="must be absolute and at least two levels deep, such as /var/www/blog, without '.' and '..'"
+// +kubebuilder:validation:XValidation:rule="self.matches('^(/[^/\\\\x00-\\\\x1f\\\\x7f]+){2,}$') && !self.split('/').exists(s, s == '..' || s == '.')",message="must be absolute and at least two levels deep, such as /var/www/blog, without '.' and '..', empty segments and control characters"
 type AbsolutePath string
 
 // DeploySpec says where on a host the artifact goes and how it is switched to.
