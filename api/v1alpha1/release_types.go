@@ -189,6 +189,7 @@ type ReleaseStatus struct {
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:selectablefield:JSONPath=`.spec.service`
 // +kubebuilder:resource:shortName=slrel,categories=slipway
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.service`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.spec.revision`

@@ -173,6 +173,7 @@ type PathOwner struct {
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:selectablefield:JSONPath=`.spec.service`
 // +kubebuilder:resource:shortName=sltgt,categories=slipway
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.service`
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.host.name`
