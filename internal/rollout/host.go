@@ -85,6 +85,9 @@ func Observe(target *v1alpha1.Target) Host {
 // inFlight says whether the host holds a permit that it has not used up: it may switch at any moment.
 func (h *Host) inFlight() bool { return h.Desired != nil && !h.Complete }
 
+// busy says whether a delivery to the host is under way or about to be: it takes a place among those at once.
+func (h *Host) busy() bool { return h.inFlight() && h.Reachable && h.Failures == 0 }
+
 // unavailable says whether the host counts against maxUnavailable.
 func (h *Host) unavailable() bool { return !h.Reachable || !h.Available || h.inFlight() }
 

@@ -209,14 +209,14 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 		if hosts[i].unavailable() {
 			free--
 		}
-		if hosts[i].inFlight() && hosts[i].Failures == 0 {
+		if hosts[i].busy() {
 			room--
 		}
 	}
 	var records []v1alpha1.ReleaseRecord
 	for _, c := range candidates {
 		index := indexOf(records, c.record)
-		busy := c.host.inFlight() && c.host.Failures == 0 // it has its place already
+		busy := c.host.busy() // it has its place already
 		switch {
 		case !c.host.unavailable() && free <= 0:
 			plan.hold(c, fmt.Sprintf("%d of %d may be unavailable, and as many are", budget, len(hosts)))

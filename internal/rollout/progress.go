@@ -35,7 +35,7 @@ func Settled(service *v1alpha1.Service, targets []v1alpha1.Target, record *v1alp
 	}
 	for i := range targets {
 		host := Observe(&targets[i])
-		if host.inFlight() && Same(host.Desired, record) && host.Failures == 0 && !host.FencedOff {
+		if host.busy() && !host.FencedOff && Same(host.Desired, record) {
 			return false
 		}
 	}

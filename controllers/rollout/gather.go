@@ -1,0 +1,89 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/frozen"
+	"github.com/slipway-dev/slipway/internal/rollout"
+)
+
+// gather reads what the planner looks at.
+func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service, targets []v1alpha1.Target) (rollout.Input, error) {
+	slot, err := r.slot(ctx, service)
+	if err != nil {
+		return rollout.Input{}, err
+	}
+	specs, err := r.frozenSpecs(ctx, service, targets)
+	if err != nil {
+		return rollout.Input{}, err
+	}
+	strategy := rollout.StrategyOf(service.Spec.Rollout)
+	for _, record := range []*v1alpha1.ReleaseRecord{slot.Current, slot.Rolling} { // the rolling one's holds
+		if record != nil {
+			strategy = rollout.StrategyOf(specs[record.Frozen].Rollout)
+		}
+	}
+	strategy.Concurrency, strategy.DriftQuiet = r.Concurrency, r.DriftQuiet
+	input := rollout.Input{
+		Slot: slot, Strategy: strategy, Hosts: rollout.Hosts(targets), Now: r.Clock.Now(),
+		ReportOnly: func(name string) bool { return specs[name].Deploy.Drift == v1alpha1.DriftReport },
+	}
+	if service.Spec.Adopt != nil {
+		input.AdoptFrom = service.Spec.Adopt.FromUID
+	}
+	return input, nil
+}
+
+// slot reads what is released, and whether a person or the Release's end holds it.
+func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service) (rollout.Slot, error) {
+	slot := rollout.SlotOf(service, false)
+	if slot.Rolling == nil || slot.Held != "" {
+		return slot, nil
+	}
+	var release v1alpha1.Release
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: service.Namespace, Name: slot.Rolling.Release}, &release)
+	switch {
+	case apierrors.IsNotFound(err):
+		slot.Held = v1alpha1.ReasonDeleted
+	case err != nil:
+		return slot, fmt.Errorf("read the rolling Release: %w", err)
+	case v1alpha1.UID(release.UID) != slot.Rolling.UID, !release.DeletionTimestamp.IsZero():
+		slot.Held = v1alpha1.ReasonDeleted
+	case release.Spec.Abort:
+		slot.Held = v1alpha1.ReasonAborted
+	case release.Spec.Paused:
+		slot.Held = v1alpha1.ReasonPaused
+	}
+	return slot, nil
+}
+
+// frozenSpecs reads the frozen specs that the Targets and the slot name.
+func (r *Reconciler) frozenSpecs(ctx context.Context, service *v1alpha1.Service, targets []v1alpha1.Target) (map[string]v1alpha1.FrozenSpec, error) {
+	records := []*v1alpha1.ReleaseRecord{service.Status.Current, service.Status.Rolling}
+	for i := range targets {
+		records = append(records, targets[i].Spec.Artifact)
+	}
+	specs := map[string]v1alpha1.FrozenSpec{}
+	for _, record := range records {
+		if record == nil {
+			continue
+		}
+		if _, read := specs[record.Frozen]; read {
+			continue
+		}
+		spec, err := frozen.Get(ctx, r.Client, service.Namespace, record.Frozen)
+		if err != nil {
+			return nil, fmt.Errorf("plan for Release %s: %w", record.Release, err)
+		}
+		specs[record.Frozen] = spec
+	}
+	return specs, nil
+}

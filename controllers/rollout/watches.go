@@ -1,0 +1,41 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// ServiceField is the index of Targets by the name of their Service.
+const ServiceField = "spec.service"
+
+// coalesce is how long events are gathered before a Service is planned for: the members of a wave change together.
+const coalesce = 200 * time.Millisecond
+
+func targetService(object client.Object) string { return object.(*v1alpha1.Target).Spec.Service }
+
+func releaseService(object client.Object) string { return object.(*v1alpha1.Release).Spec.Service }
+
+// serviceOf wakes the Service of an object, once for many events.
+func serviceOf(name func(client.Object) string) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(object client.Object, q queue) {
+		q.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name(object)}}, coalesce)
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
+	}
+}
