@@ -1,0 +1,67 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/delivery"
+)
+
+// knownHostsKey of a ConfigMap with host keys.
+const knownHostsKey = "known_hosts"
+
+// access reads how the host is reached. Key and host keys are read past the cache, by name, in the Service's namespace.
+func (r *Reconciler) access(ctx context.Context, j *job) *delivery.Failure {
+	ssh := j.service.Spec.SSH
+	host := j.target.Spec.Host
+	j.host = delivery.Host{
+		Namespace: j.target.Namespace, Name: host.Name, Address: host.Address, Port: int(host.Port),
+		User: ssh.User, Policy: ssh.HostKeys.Policy, HostKey: j.target.Status.HostKey,
+	}
+	var secret corev1.Secret
+	name := types.NamespacedName{Namespace: j.target.Namespace, Name: ssh.KeySecretRef.Name}
+	if err := r.Reader.Get(ctx, name, &secret); err != nil {
+		return unreadable("Secret", name.Name, "spec.ssh.keySecretRef", err)
+	}
+	if j.host.PrivateKey = secret.Data[corev1.SSHAuthPrivateKey]; len(j.host.PrivateKey) == 0 {
+		return missing("Secret", name.Name, corev1.SSHAuthPrivateKey)
+	}
+	if ssh.HostKeys.ConfigMapRef == nil {
+		return nil
+	}
+	var configMap corev1.ConfigMap
+	name.Name = ssh.HostKeys.ConfigMapRef.Name
+	if err := r.Reader.Get(ctx, name, &configMap); err != nil {
+		return unreadable("ConfigMap", name.Name, "spec.ssh.hostKeys.configMapRef", err)
+	}
+	text, there := configMap.Data[knownHostsKey]
+	if !there {
+		return missing("ConfigMap", name.Name, knownHostsKey)
+	}
+	j.host.KnownHosts = []byte(text)
+	return nil
+}
+
+// accessStep names the step at which reading the key or the host keys failed.
+const accessStep = "Access"
+
+func unreadable(kind, name, field string, err error) *delivery.Failure {
+	if apierrors.IsNotFound(err) {
+		return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonSecretNotFound, Terminal: true,
+			Message: fmt.Sprintf("%s %s, which the Service names in %s, is not there: create it in the Service's namespace", kind, name, field)}
+	}
+	return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonSecretNotFound, Message: fmt.Sprintf("read %s %s: %v", kind, name, err)}
+}
+
+func missing(kind, name, key string) *delivery.Failure {
+	return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonSecretNotFound, Terminal: true,
+		Message: fmt.Sprintf("%s %s has no key %q", kind, name, key)}
+}

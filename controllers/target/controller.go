@@ -1,0 +1,138 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package target brings one host towards what it should run: look, deliver, report. New hosts, hosts that were
+// rebooted, hosts that drifted and rollbacks are all this one loop. It alone writes a Target's status.
+package target
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/delivery"
+	"github.com/slipway-dev/slipway/internal/depot"
+)
+
+// FieldOwner is the field manager of all that this controller writes.
+const FieldOwner = "slipway-target"
+
+// DefaultConcurrency is how many hosts are worked on at once.
+const DefaultConcurrency = 32
+
+// Options are the controller's collaborators.
+type Options struct {
+	Client client.Client
+	// Reader reads past the cache: Secrets and host keys, by name.
+	Reader client.Reader
+	// Delivery reaches hosts.
+	Delivery delivery.Driver
+	// Endpoint says where hosts pull from. While it fails, hosts get only what they hold already.
+	Endpoint func() (depot.Endpoint, error)
+	// PullCredential mints what a host shows to the depot.
+	PullCredential delivery.Credential
+	// OwnerID identifies this installation on hosts.
+	OwnerID string
+	Clock   clock.PassiveClock
+	Events  events.EventRecorder
+	// Concurrency is how many hosts are worked on at once. Default DefaultConcurrency.
+	Concurrency int
+	// Jitter gives numbers from 0 up to 1 that spread looks at hosts over time. Default random.
+	Jitter func() float64
+}
+
+// Reconciler leads hosts.
+type Reconciler struct {
+	Options
+	memory *memory
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler {
+	if o.Concurrency <= 0 {
+		o.Concurrency = DefaultConcurrency
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	return &Reconciler{Options: o, memory: newMemory()}
+}
+
+// SetupWithManager registers the controller. The cache must index Targets by ServiceField.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.Target{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Target{}, r.siblingsOfDrifted()).
+		Watches(&v1alpha1.Service{}, r.targetsOfService(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Concurrency,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, maxBackoff),
+		}).
+		Named("target").
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// Reconcile looks at one host when its time has come, delivers if it is ordered to, and reports.
+func (r *Reconciler) Reconcile(ctx context.Context, target *v1alpha1.Target) (reconcile.Result, error) {
+	j, err := r.gather(ctx, target)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if j == nil { // nothing is to be done for this Target any more
+		r.memory.forget(target)
+		return reconcile.Result{}, nil
+	}
+	now := r.Clock.Now()
+	if wait := r.memory.wait(target, j.fingerprint, now); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	j.last = r.memory.recall(target)
+	next, err := r.run(ctx, j)
+	switch {
+	case apierrors.IsNotFound(err), ctx.Err() != nil:
+		return reconcile.Result{}, nil
+	case err != nil:
+		return reconcile.Result{}, err
+	}
+	r.memory.learn(target, j.fingerprint, r.Clock.Now(), next)
+	return reconcile.Result{RequeueAfter: next.after}, nil
+}
+
+// run takes the steps that are due. What it returns is remembered until the process ends.
+func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
+	if j.target.Status.ObservedGeneration == 0 {
+		if err := r.reportFirst(ctx, j); err != nil {
+			return lesson{}, err
+		}
+	}
+	if problem := r.access(ctx, j); problem != nil {
+		return r.reportProblem(ctx, j, problem)
+	}
+	v := decide(j.facts(nil))
+	if v.action == look {
+		seen, failure := r.probe(ctx, j)
+		if failure != nil {
+			return r.reportProblem(ctx, j, failure)
+		}
+		v = decide(j.facts(seen))
+		if err := r.reportSeen(ctx, j, seen, v); err != nil {
+			return lesson{}, err
+		}
+	}
+	if v.action != deliver {
+		return lesson{known: true, after: r.jittered(j.interval())}, nil
+	}
+	return r.deliver(ctx, j, v)
+}

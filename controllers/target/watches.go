@@ -1,0 +1,68 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package target
+
+import (
+	"context"
+
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+)
+
+// ServiceField is the index of Targets by the name of their Service.
+const ServiceField = "spec.service"
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// targetsOfService wakes the hosts of a Service that was edited; those for whom nothing changed rest on.
+func (r *Reconciler) targetsOfService() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
+		targets := r.targetsOf(ctx, object.GetNamespace(), object.GetName())
+		requests := make([]reconcile.Request, len(targets))
+		for i := range targets {
+			requests[i].NamespacedName = key(&targets[i])
+		}
+		return requests
+	})
+}
+
+// siblingsOfDrifted has a Service's other hosts looked at when one is found to have drifted: whether it is an accident
+// or a storm is known only then.
+func (r *Reconciler) siblingsOfDrifted() handler.EventHandler {
+	return handler.Funcs{
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			before, after := e.ObjectOld.(*v1alpha1.Target), e.ObjectNew.(*v1alpha1.Target)
+			if drifted(before) || !drifted(after) {
+				return
+			}
+			now := r.Clock.Now()
+			for _, sibling := range r.targetsOf(ctx, after.Namespace, after.Spec.Service) {
+				if sibling.Name != after.Name && r.memory.hasten(key(&sibling), now) {
+					q.Add(reconcile.Request{NamespacedName: key(&sibling)})
+				}
+			}
+		},
+	}
+}
+
+func drifted(t *v1alpha1.Target) bool {
+	return conditions.IsTrue(t.Status.Conditions, v1alpha1.ConditionDrifted)
+}
+
+// targetsOf lists the Targets of a Service from the cache.
+func (r *Reconciler) targetsOf(ctx context.Context, namespace, service string) []v1alpha1.Target {
+	var list v1alpha1.TargetList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{ServiceField: service}); err != nil {
+		log.FromContext(ctx).Error(err, "list the Service's Targets", "service", service)
+		return nil
+	}
+	return list.Items
+}
