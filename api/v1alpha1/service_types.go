@@ -142,7 +142,7 @@ type BuildSpec struct {
 	// +optional
 	// +kubebuilder:default="15m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('6h')",message="must be between 10s and 6h"
-	Timeout metav1.Duration `json:"timeout,omitempty"`
+	Timeout metav1.Duration `json:"timeout,omitzero"`
 
 	// Cache lists directories below the source's root that are kept between builds of this Service.
 	// +optional
@@ -376,12 +376,12 @@ type DeploySpec struct {
 	// +optional
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('24h')",message="must be between 5s and 24h"
-	DriftInterval metav1.Duration `json:"driftInterval,omitempty"`
+	DriftInterval metav1.Duration `json:"driftInterval,omitzero"`
 	// Timeout of one delivery to one host, hooks included. Default 10m.
 	// +optional
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('6h')",message="must be between 10s and 6h"
-	Timeout metav1.Duration `json:"timeout,omitempty"`
+	Timeout metav1.Duration `json:"timeout,omitzero"`
 	// Hooks run on each host around the switch.
 	// +optional
 	Hooks HostHooks `json:"hooks,omitzero"`
@@ -453,7 +453,7 @@ type HostHook struct {
 	// +optional
 	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be between 1s and 1h"
-	Timeout metav1.Duration `json:"timeout,omitempty"`
+	Timeout metav1.Duration `json:"timeout,omitzero"`
 }
 
 // RolloutSpec says how many hosts may change at once.
@@ -471,7 +471,7 @@ type RolloutSpec struct {
 	// +optional
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('24h')",message="must be between 5s and 24h"
-	ProgressDeadline metav1.Duration `json:"progressDeadline,omitempty"`
+	ProgressDeadline metav1.Duration `json:"progressDeadline,omitzero"`
 }
 
 // AdoptSpec names the Service object that delivered to the hosts before.

@@ -1,0 +1,12 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config holds the manifests that standalone and the tests apply: the very files that kustomize reads.
+package config
+
+import "embed"
+
+// Manifests are the definitions of the kinds, the system namespace and the roles.
+//
+//go:embed crd/bases/*.yaml namespace/namespace.yaml rbac/*_role.yaml rbac/user_roles.yaml rbac/service_accounts.yaml
+var Manifests embed.FS
