@@ -103,7 +103,7 @@ func (r *Reconciler) input(l *life, spec v1alpha1.FrozenSpec) build.Input {
 		Source: spec.Source, Build: spec.Build, Shared: spec.Deploy.Shared, SlipwayImage: r.SlipwayImage,
 	}
 	if b := l.release.Status.Build; b != nil {
-		in.Image.Reference, in.Attempt, in.CredentialSecret = b.Image, b.Attempt, b.Job
+		in.Image.Reference, in.JobName, in.CredentialSecret = b.Image, b.Job, b.Job
 	}
 	return in
 }

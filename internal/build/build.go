@@ -1,16 +1,19 @@
 // Copyright The Slipway Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package build turns a Service and a commit into a build key and a batch/v1 Job. It is pure: no client, no clock.
+// Package build turns a Service and a commit into a build key and a batch/v1 Job, and reads how the Job ended. It is
+// pure: no client, no clock.
 package build
 
 import (
 	"context"
-
-	batchv1 "k8s.io/api/batch/v1"
+	"errors"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
+
+// ErrImageNotFound says that the build image does not exist or may not be pulled; trying again is of no use.
+var ErrImageNotFound = errors.New("image not found")
 
 // Input is all that shapes a build.
 type Input struct {
@@ -24,7 +27,8 @@ type Input struct {
 	Build      v1alpha1.BuildSpec
 	Shared     []v1alpha1.SharedPath
 	Image      Image
-	Attempt    int32
+	// JobName of the attempt, see JobName.
+	JobName string
 	// SlipwayImage runs fetch and publish.
 	SlipwayImage string
 	// CredentialSecret is the Secret (same namespace) mounted into fetch and publish alone.
@@ -44,5 +48,3 @@ type ImageResolver interface {
 	// Resolve returns the pinned image; an error that wraps ErrImageNotFound is final.
 	Resolve(ctx context.Context, reference string) (Image, error)
 }
-
-var _ = batchv1.Job{}
