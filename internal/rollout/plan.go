@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -130,14 +129,14 @@ func (in *Input) candidate(host *Host, storm bool) (candidate, bool) {
 	case host.Desired == nil || !Same(host.Desired, record):
 		return candidate{host: host, record: record, reason: why}, true
 	case host.refused():
-		return candidate{host: host, record: record, reason: fmt.Sprintf("the host has seen fence %d", host.HostFence)}, true
+		return candidate{host: host, record: record, reason: "refused for their fence"}, true
 	case host.lost():
 		if host.Running != "" && in.ReportOnly != nil && in.ReportOnly(record.Frozen) && !in.asked(host) {
 			return candidate{}, false
 		}
-		reason := "its files are not what was delivered"
+		reason := "changed on the host"
 		if host.Running == "" {
-			reason = "nothing is live on it any more"
+			reason = "nothing is live there any more"
 		}
 		return candidate{host: host, record: record, reason: reason, repair: host.Running != ""}, true
 	}
@@ -157,49 +156,12 @@ func (in *Input) obstacle(host *Host, c candidate, storm bool) string {
 	case !host.Reachable:
 		// A permit that lies with a host nobody can reach is used the moment it comes back: forty would switch at once.
 		return "it does not answer"
+	case host.busy() && !host.refused():
+		return "it finishes the delivery that is under way"
 	case storm && c.repair && !in.asked(host):
 		return "more hosts drifted at once than may be unavailable"
 	}
 	return ""
-}
-
-// drifting counts a host into a storm.
-func drifting(h *Host) bool { return h.Drifted && h.Running != "" && h.Desired != nil }
-
-// storm says whether more hosts drifted than may be unavailable.
-func (in *Input) storm(hosts []Host, budget int) bool {
-	n := 0
-	for i := range hosts {
-		h := &hosts[i]
-		if drifting(h) && (in.ReportOnly == nil || !in.ReportOnly(h.Desired.Frozen)) {
-			n++
-		}
-	}
-	return n > budget
-}
-
-// unsettledDrift says whether a drift was found so lately that others may be about to be, and how long to wait.
-func (in *Input) unsettledDrift(candidates []candidate) (string, time.Duration) {
-	var wait time.Duration
-	for _, c := range candidates {
-		if c.repair && !in.asked(c.host) {
-			wait = max(wait, in.Strategy.DriftQuiet-in.Now.Sub(c.host.DriftedSince))
-		}
-	}
-	if wait <= 0 {
-		return "", 0
-	}
-	return "waiting to see whether other hosts drifted too", wait
-}
-
-// withhold takes the repairs out of the candidates.
-func withhold(candidates []candidate, plan *Plan, reason string) []candidate {
-	return slices.DeleteFunc(candidates, func(c candidate) bool {
-		if c.repair {
-			plan.Holds = append(plan.Holds, Hold{Target: c.host.Target, Reason: reason})
-		}
-		return c.repair
-	})
 }
 
 // admit takes as many candidates as the budget and the bounds allow.
@@ -248,73 +210,4 @@ func (p *Plan) hold(c candidate, reason string) {
 // indexOf finds a record that orders the same.
 func indexOf(records []v1alpha1.ReleaseRecord, record *v1alpha1.ReleaseRecord) int {
 	return slices.IndexFunc(records, func(r v1alpha1.ReleaseRecord) bool { return Same(&r, record) })
-}
-
-// count counts the hosts.
-func count(slot Slot, hosts []Host) v1alpha1.TargetCounts {
-	record := slot.Rolling
-	if record == nil {
-		record = slot.Current
-	}
-	counts := v1alpha1.TargetCounts{Total: int32(len(hosts))}
-	for i := range hosts {
-		h := &hosts[i]
-		if h.Ready {
-			counts.Ready++
-		}
-		if h.runs(record) {
-			counts.Updated++
-		}
-		if !h.Reachable || !h.Available {
-			counts.Unavailable++
-		}
-		if h.Drifted {
-			counts.Drifted++
-		}
-	}
-	return counts
-}
-
-// sentence says in words what a wave does.
-func (p *Plan) sentence(hosts []Host, budget int) string {
-	if len(p.Members) == 0 {
-		return ""
-	}
-	var reasons []string
-	n := map[string]int{}
-	for _, m := range p.Members {
-		key := fmt.Sprintf("to %s, because %s", Label(&m.Record), m.Reason)
-		if n[key] == 0 {
-			reasons = append(reasons, key)
-		}
-		n[key]++
-	}
-	unavailable := 0
-	for i := range hosts {
-		if hosts[i].unavailable() {
-			unavailable++
-		}
-	}
-	for i, reason := range reasons {
-		reasons[i] = fmt.Sprintf("%d %s", n[reason], reason)
-	}
-	return fmt.Sprintf("%d of %d hosts move: %s (%d unavailable before, %d may be)",
-		len(p.Members), len(hosts), strings.Join(reasons, "; "), unavailable, budget)
-}
-
-// Label names a record for people: its revision and the first digits of its commit.
-func Label(record *v1alpha1.ReleaseRecord) string {
-	return LabelOf(record.Revision, record.Commit)
-}
-
-// LabelOf names a revision and its commit for people.
-func LabelOf(revision, commit string) string {
-	short := commit[:min(8, len(commit))]
-	switch {
-	case revision == "" || revision == commit:
-		return short
-	case short == "":
-		return revision
-	}
-	return fmt.Sprintf("%s (%s)", revision, short)
 }

@@ -50,22 +50,22 @@ func (s Slot) Resolve(host Host) (record *v1alpha1.ReleaseRecord, why string) {
 	moving := s.Rolling != nil && s.Held == ""
 	switch {
 	case host.Desired == nil && s.Rolling != nil && host.Running == s.Rolling.Digest:
-		return s.Rolling, "it runs the rolling Release already"
+		return s.Rolling, "run the rolling Release already"
 	case host.Desired == nil && s.Current != nil && host.Running == s.Current.Digest:
-		return s.Current, "it runs the current Release already"
+		return s.Current, "run the current Release already"
 	case host.Desired == nil && s.Current != nil:
-		return s.Current, "it is new and gets the current Release"
+		return s.Current, "new: the current Release"
 	case host.Desired == nil && moving:
-		return s.Rolling, "it is new and no Release has completed yet"
+		return s.Rolling, "new, and no Release has completed yet"
 	case host.Desired == nil:
 		return nil, "no Release has completed yet"
 	case s.Rolling != nil && Same(host.Desired, s.Rolling):
-		return s.Rolling, "it was moved to the rolling Release"
+		return s.Rolling, "moved to the rolling Release before"
 	case moving:
-		return s.Rolling, "the rolling Release takes its turn"
+		return s.Rolling, "next in the rollout"
 	case s.Current != nil && !Same(host.Desired, s.Current) && !host.promoted():
-		return s.Current, "the Release that it was to get was stopped before it arrived"
+		return s.Current, "back, as their Release was stopped before it arrived"
 	default:
-		return host.Desired, "it keeps what it got"
+		return host.Desired, "keep what they got"
 	}
 }

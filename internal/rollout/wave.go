@@ -45,8 +45,27 @@ type Write struct {
 	Wave   int64
 }
 
-// Unwritten lists the members of a recorded wave whose Targets do not show the order. A Target that is gone is none of
-// them; one with a higher fence has had its order. Only when the list is empty may another wave be planned.
+// Missing lists the members of a recorded wave that are not among the Targets: they are gone, or a stale cache does not
+// show them yet. Which of the two must be known before another wave is planned, for those hosts count.
+func Missing(wave *v1alpha1.Wave, targets []v1alpha1.Target) []string {
+	if wave == nil {
+		return nil
+	}
+	there := make(map[string]bool, len(targets))
+	for i := range targets {
+		there[targets[i].Name] = true
+	}
+	var missing []string
+	for _, member := range wave.Members {
+		if !there[member.Target] {
+			missing = append(missing, member.Target)
+		}
+	}
+	return missing
+}
+
+// Unwritten lists the members of a recorded wave whose Targets do not show the order. A Target that is missing is none
+// of them; one with a higher fence has had its order. Only when the list is empty may another wave be planned.
 func Unwritten(wave *v1alpha1.Wave, targets []v1alpha1.Target) []Write {
 	if wave == nil {
 		return nil
