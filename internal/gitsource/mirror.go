@@ -1,0 +1,151 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gitsource
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/depot"
+)
+
+// attributes neutralise what a repository's own .gitattributes would leave out of or write into an archive. A bare
+// repository's info/attributes comes before all others (gitattributes).
+const attributes = "* -export-ignore -export-subst\n"
+
+// Mirrors keeps one bare mirror for each (Service, URL). Submodules and LFS are not followed.
+type Mirrors struct {
+	Options
+	dir   string
+	mu    sync.Mutex
+	locks map[string]*sync.Mutex
+}
+
+// NewMirrors keeps mirrors below dir.
+func NewMirrors(dir string, o Options) *Mirrors {
+	return &Mirrors{Options: o, dir: dir, locks: map[string]*sync.Mutex{}}
+}
+
+// path of the mirror of a Service's repository. The URL is part of its name only by a hash.
+func (m *Mirrors) path(service v1alpha1.UID, url string) string {
+	sum := sha256.Sum256([]byte(string(service) + "\n" + url))
+	return filepath.Join(m.dir, hex.EncodeToString(sum[:16])+".git")
+}
+
+// lock serialises the writers of one mirror.
+func (m *Mirrors) lock(path string) *sync.Mutex {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locks[path] == nil {
+		m.locks[path] = &sync.Mutex{}
+	}
+	return m.locks[path]
+}
+
+// Fetch makes a commit present in the mirror. Only what is missing is transferred. Credentials are used for this one
+// fetch and stored nowhere.
+func (m *Mirrors) Fetch(ctx context.Context, r depot.MirrorRequest) error {
+	if err := CheckURL(r.URL, m.AllowFile); err != nil {
+		return err
+	}
+	if !IsCommit(r.Commit) {
+		return fmt.Errorf("%w: %q is no full commit id", ErrRefused, r.Commit)
+	}
+	path := m.path(r.Service, r.URL)
+	lock := m.lock(path)
+	lock.Lock()
+	defer lock.Unlock()
+	if err := m.init(ctx, path); err != nil {
+		return err
+	}
+	if m.has(ctx, path, r.Commit) {
+		return nil
+	}
+	var sources []string
+	if r.Ref != "" && strings.HasPrefix(r.Ref, "refs/") && CheckRevision(r.Ref) == nil {
+		sources = append(sources, r.Ref)
+	}
+	sources = append(sources, r.Commit, "refs/heads/*", "refs/tags/*") // the last two for servers that give no commit by its id
+	var last error
+	for _, source := range sources {
+		last = m.git(ctx, path, r.URL, r.Credentials, io.Discard, "fetch", "--no-tags", "--no-write-fetch-head", "--force", "--quiet",
+			"--", r.URL, "+"+source+":"+keep(source, r.Commit))
+		if last == nil && m.has(ctx, path, r.Commit) {
+			return m.pin(ctx, path, r.Commit)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if last != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, last)
+	}
+	return fmt.Errorf("%w: %s does not hold commit %s any more", ErrRevisionNotFound, r.URL, r.Commit)
+}
+
+// keep is where a fetched source is put.
+func keep(source, commit string) string {
+	if source == commit {
+		return "refs/slipway/commits/" + commit
+	}
+	return "refs/slipway/remote/" + strings.TrimPrefix(source, "refs/")
+}
+
+// pin keeps a commit that a branch may leave behind.
+func (m *Mirrors) pin(ctx context.Context, path, commit string) error {
+	return m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "update-ref", "refs/slipway/commits/"+commit, commit)
+}
+
+// init makes the bare repository, or mends one that a crash left half made.
+func (m *Mirrors) init(ctx context.Context, path string) error {
+	if err := m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "rev-parse", "--git-dir"); err == nil {
+		return os.WriteFile(filepath.Join(path, "info", "attributes"), []byte(attributes), 0o600)
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make the mirror: %w", err)
+	}
+	if err := m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "init", "--bare", "--quiet", "."); err != nil {
+		return fmt.Errorf("make the mirror: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "info"), 0o700); err != nil {
+		return fmt.Errorf("make the mirror: %w", err)
+	}
+	return os.WriteFile(filepath.Join(path, "info", "attributes"), []byte(attributes), 0o600)
+}
+
+// has says whether the mirror holds a commit with all its files.
+func (m *Mirrors) has(ctx context.Context, path, commit string) bool {
+	return m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "cat-file", "-e", commit+"^{tree}") == nil
+}
+
+// Archive writes the files of a commit, or of one directory of it, as a tar stream.
+func (m *Mirrors) Archive(ctx context.Context, service v1alpha1.UID, url, commit, path string, w io.Writer) error {
+	if !IsCommit(commit) {
+		return fmt.Errorf("%w: %q is no full commit id", ErrRefused, commit)
+	}
+	if err := CheckPath(path); err != nil {
+		return err
+	}
+	mirror := m.path(service, url)
+	if _, err := os.Stat(mirror); errors.Is(err, os.ErrNotExist) || err == nil && !m.has(ctx, mirror, commit) {
+		return fmt.Errorf("%w: the mirror does not hold commit %s", ErrRevisionNotFound, commit)
+	}
+	tree := commit
+	if path != "" && path != "." {
+		tree += ":" + strings.TrimSuffix(path, "/")
+		if err := m.git(ctx, mirror, "", depot.GitCredentials{}, io.Discard, "cat-file", "-e", tree); err != nil {
+			return fmt.Errorf("%w: commit %s has no directory %q (source.path)", ErrRevisionNotFound, commit[:8], path)
+		}
+	}
+	return m.git(ctx, mirror, "", depot.GitCredentials{}, w, "archive", "--format=tar", tree)
+}
