@@ -63,7 +63,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			Events: mgr.GetEventRecorder("slipway-release"),
 		}).SetupWithManager,
 		"rollout": rollout.New(rollout.Options{
-			Client: c, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-rollout"), Concurrency: o.Deliveries,
+			Client: c, Reader: reader, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-rollout"),
+			Concurrency: o.Deliveries,
 		}).SetupWithManager,
 		"target": target.New(target.Options{
 			Client: c, Reader: reader, Delivery: o.Delivery, Endpoint: o.Endpoint, PullCredential: o.PullCredential,

@@ -37,6 +37,8 @@ const (
 	workers = 4
 	// again is when to look again after a write that met a newer version.
 	again = 100 * time.Millisecond
+	// settle is when to look again at a cache that is behind, if no event comes before.
+	settle = time.Second
 )
 
 // Answers keeps the manager's last word on hosts: the depot does.
@@ -47,6 +49,8 @@ type Answers interface {
 // Options are the controller's collaborators.
 type Options struct {
 	Client client.Client
+	// Reader reads past the cache: whether a member of a wave that the cache does not show is gone.
+	Reader client.Reader
 	// Depot is told what each host should run, for hosts that boot while the manager is down.
 	Depot  Answers
 	Clock  clock.PassiveClock
@@ -102,6 +106,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	if writes := rollout.Unwritten(service.Status.Wave, targets); len(writes) > 0 {
 		// Each write comes back as an event, once the cache shows it.
 		return conflictIsRequeue(r.order(ctx, targets, writes))
+	}
+	if unseen, err := r.unseen(ctx, service, targets); err != nil || unseen {
+		return reconcile.Result{RequeueAfter: settle}, err
 	}
 	input, err := r.gather(ctx, service, targets)
 	if err != nil {

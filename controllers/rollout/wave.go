@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -29,6 +31,23 @@ func (r *Reconciler) record(ctx context.Context, service *v1alpha1.Service, plan
 		return nil, fmt.Errorf("record wave %d: %w", number, err)
 	}
 	return service.Status.Wave, nil
+}
+
+// unseen says whether a member of the recorded wave is there and the cache does not show it: its switch would not count.
+func (r *Reconciler) unseen(ctx context.Context, service *v1alpha1.Service, targets []v1alpha1.Target) (bool, error) {
+	missing := rollout.Missing(service.Status.Wave, targets)
+	if len(missing) == 0 {
+		return false, nil
+	}
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("TargetList"))
+	err := r.Reader.List(ctx, &list, client.InNamespace(service.Namespace), client.MatchingLabels{v1alpha1.LabelService: service.Name})
+	if err != nil {
+		return false, fmt.Errorf("look for %d members of wave %d: %w", len(missing), service.Status.Wave.Number, err)
+	}
+	return slices.ContainsFunc(list.Items, func(item metav1.PartialObjectMetadata) bool {
+		return item.DeletionTimestamp.IsZero() && slices.Contains(missing, item.Name)
+	}), nil
 }
 
 // order writes the orders of a recorded wave. Each write is conditioned on the version of the Target that was seen: one
