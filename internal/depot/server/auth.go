@@ -1,0 +1,86 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/sshca"
+)
+
+// identity is who logged in and what the certificate allows: exactly one of the three.
+type identity struct {
+	principal string
+	build     depot.BuildGrant
+	pull      sshca.PullGrant
+}
+
+const (
+	extensionPrincipal = "slipway-principal"
+	extensionGrant     = "slipway-grant"
+)
+
+// config of one connection: certificates of a trusted authority, and nothing else, log in.
+func (s *Server) config() *ssh.ServerConfig {
+	config := &ssh.ServerConfig{
+		ServerVersion: "SSH-2.0-Slipway-depot", MaxAuthTries: 3,
+		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			return s.authenticate(meta, key)
+		},
+	}
+	config.KeyExchanges = []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519}
+	for _, key := range s.HostKeys {
+		config.AddHostKey(key)
+	}
+	return config
+}
+
+// authenticate checks a certificate. What it returns belongs to the key that signs the login: x/crypto hands out the
+// permissions of that key alone, so nothing is remembered here (CVE-2024-45337).
+func (s *Server) authenticate(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	certificate, ok := key.(*ssh.Certificate)
+	if !ok {
+		return nil, errors.New("only certificates log in")
+	}
+	if meta.User() != sshca.User {
+		return nil, fmt.Errorf("the user is %s", sshca.User)
+	}
+	if certificate.CertType != ssh.UserCert || len(certificate.ValidPrincipals) != 1 {
+		return nil, errors.New("not a user certificate of one principal")
+	}
+	authorities := s.UserAuthorities()
+	if !slices.ContainsFunc(authorities, func(a ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), certificate.SignatureKey.Marshal()) }) {
+		return nil, errors.New("the certificate's authority is not trusted")
+	}
+	checker := &ssh.CertChecker{SupportedCriticalOptions: []string{sshca.GrantOption}, Clock: s.Clock.Now}
+	principal := certificate.ValidPrincipals[0]
+	if err := checker.CheckCert(principal, certificate); err != nil {
+		return nil, err
+	}
+	return &ssh.Permissions{Extensions: map[string]string{
+		extensionPrincipal: principal, extensionGrant: certificate.CriticalOptions[sshca.GrantOption],
+	}}, nil
+}
+
+// identify reads what authenticate left.
+func identify(p *ssh.Permissions) (identity, error) {
+	who := identity{principal: p.Extensions[extensionPrincipal]}
+	grant := []byte(p.Extensions[extensionGrant])
+	switch who.principal {
+	case sshca.Manager:
+		return who, nil
+	case sshca.Build:
+		return who, json.Unmarshal(grant, &who.build)
+	case sshca.Pull:
+		return who, json.Unmarshal(grant, &who.pull)
+	}
+	return who, fmt.Errorf("unknown principal %q", who.principal)
+}

@@ -1,0 +1,90 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/internal/sshca"
+)
+
+// hostValid is how long a host certificate is good. It is signed anew at each start.
+const hostValid = 2 * 365 * 24 * time.Hour
+
+// HostKey loads the depot's host key and the authority that signs it from dir, or makes them, and returns the signers for
+// names and the authorities' public keys that clients pin. A second authority, which
+// "host_ca.next" asks for, is made known before it signs.
+func HostKey(dir string, names []string, c clock.PassiveClock) (signers []ssh.Signer, authorities []string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("prepare %s: %w", dir, err)
+	}
+	authority, err := loadAuthority(filepath.Join(dir, "host_ca"), c)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := loadKey(filepath.Join(dir, "host_key"))
+	if err != nil {
+		return nil, nil, err
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the host key: %w", err)
+	}
+	certificate, err := authority.Host(signer.PublicKey(), names, hostValid)
+	if err != nil {
+		return nil, nil, err
+	}
+	proven, err := ssh.NewCertSigner(certificate, signer)
+	if err != nil {
+		return nil, nil, fmt.Errorf("use the host certificate: %w", err)
+	}
+	return []ssh.Signer{proven, signer}, authority.PublicKeys(), nil
+}
+
+func loadAuthority(path string, c clock.PassiveClock) (*sshca.Authority, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		return sshca.Load(data, c)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the host authority: %w", err)
+	}
+	authority, err := sshca.New(c)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = authority.Encode(); err != nil {
+		return nil, err
+	}
+	return authority, os.WriteFile(path, data, 0o600)
+}
+
+func loadKey(path string) (any, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		return ssh.ParseRawPrivateKey(data)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the host key: %w", err)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the host key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "slipway depot")
+	if err != nil {
+		return nil, fmt.Errorf("encode the host key: %w", err)
+	}
+	return &key, os.WriteFile(path, pem.EncodeToMemory(block), 0o600)
+}

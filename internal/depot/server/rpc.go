@@ -1,0 +1,142 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/gitsource"
+)
+
+// maxRequest bounds a request's line: the largest are thousands of answers.
+const maxRequest = 8 << 20
+
+// rpc serves one call of the manager.
+func (s *Server) rpc(ctx context.Context, ch ssh.Channel) error {
+	in := bufio.NewReaderSize(io.LimitReader(ch, 1<<40), 64<<10)
+	line, err := readLine(in, maxRequest)
+	if err != nil {
+		return err
+	}
+	var request depot.Request
+	if err := json.Unmarshal(line, &request); err != nil {
+		return fmt.Errorf("%w: the request is no JSON", depot.ErrRefused)
+	}
+	if request.Method == "ReadLog" {
+		return s.readLog(request.Params, ch)
+	}
+	result, err := s.call(ctx, request, in)
+	return respond(ch, result, err)
+}
+
+// call runs a method of depot.Manager.
+func (s *Server) call(ctx context.Context, request depot.Request, in io.Reader) (any, error) {
+	switch request.Method {
+	case "Mirror":
+		return with(request.Params, func(p depot.MirrorRequest) (any, error) { return nil, sourceError(s.Sources.Fetch(ctx, p)) })
+	case "FindBuild":
+		return with(request.Params, func(p depot.FindParams) (any, error) { return s.Store.Build(v1alpha1.UID(p.Service), p.BuildKey) })
+	case "FindArtifact":
+		return with(request.Params, func(p depot.FindParams) (any, error) { return s.Store.Artifact(v1alpha1.UID(p.Service), p.Digest) })
+	case "WriteLog":
+		return with(request.Params, func(p depot.LogParams) (any, error) {
+			return nil, s.Store.WriteLog(v1alpha1.UID(p.Service), p.Job, in)
+		})
+	case "SetAnswers":
+		return with(request.Params, func(p []depot.Answer) (any, error) { return nil, s.Store.SetAnswers(p) })
+	case "SetPointer":
+		return with(request.Params, func(p depot.Pointer) (any, error) { return nil, s.Store.SetPointer(p) })
+	case "GetPointer":
+		return with(request.Params, func(p depot.FindParams) (any, error) { return s.Store.Pointer(v1alpha1.UID(p.Service)) })
+	case "Retain":
+		return with(request.Params, func(p depot.References) (any, error) { return s.Store.Retain(p) })
+	}
+	return nil, fmt.Errorf("%w: there is no method %q", depot.ErrRefused, printable(request.Method))
+}
+
+// with reads a method's arguments.
+func with[P any](params json.RawMessage, run func(P) (any, error)) (any, error) {
+	var p P
+	if err := json.Unmarshal(params, &p); err != nil {
+		return nil, fmt.Errorf("%w: the arguments do not fit: %w", depot.ErrRefused, err)
+	}
+	return run(p)
+}
+
+// sourceError says of git's trouble whether trying again may help.
+func sourceError(err error) error {
+	switch {
+	case errors.Is(err, gitsource.ErrRevisionNotFound):
+		return fmt.Errorf("%w: %w", depot.ErrNotFound, err)
+	case errors.Is(err, gitsource.ErrRefused):
+		return fmt.Errorf("%w: %w", depot.ErrRefused, err)
+	}
+	return err
+}
+
+// readLog answers with a line and then the log.
+func (s *Server) readLog(params json.RawMessage, ch ssh.Channel) error {
+	_, err := with(params, func(p depot.LogParams) (any, error) {
+		w := &afterLine{ch: ch}
+		return nil, s.Store.ReadLog(v1alpha1.UID(p.Service), p.Job, w)
+	})
+	if err != nil {
+		return respond(ch, nil, err)
+	}
+	return nil
+}
+
+// afterLine writes the answer's line before the first byte of a log.
+type afterLine struct {
+	ch   ssh.Channel
+	said bool
+}
+
+func (a *afterLine) Write(p []byte) (int, error) {
+	if !a.said {
+		if err := respond(a.ch, nil, nil); err != nil {
+			return 0, err
+		}
+		a.said = true
+	}
+	return a.ch.Write(p)
+}
+
+func respond(w io.Writer, result any, failed error) error {
+	response := depot.Response{Error: depot.ToWire(failed)}
+	if failed == nil && result != nil {
+		data, err := json.Marshal(result)
+		if err != nil {
+			return fmt.Errorf("encode the answer: %w", err)
+		}
+		response.Result = data
+	}
+	return json.NewEncoder(w).Encode(response)
+}
+
+// readLine reads one line of bounded length.
+func readLine(in *bufio.Reader, limit int) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > limit:
+			return nil, fmt.Errorf("%w: the request is longer than %d bytes", depot.ErrRefused, limit)
+		case err == nil:
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, fmt.Errorf("read the request: %w", err)
+		}
+	}
+}
