@@ -1,0 +1,138 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/trust"
+)
+
+// managerOptions are what the manager's flags set.
+type managerOptions struct {
+	slipwayImage     string
+	allowFileSources bool
+	gitCABundle      string
+	deliveries       int
+	leaderElect      bool
+	metricsAddress   string
+	healthAddress    string
+}
+
+func (o *managerOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.slipwayImage, "slipway-image", "slipway:dev", "the image with this program that build Pods fetch and publish with")
+	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
+	f.StringVar(&o.gitCABundle, "host-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
+	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
+}
+
+func managerCommand() *cobra.Command {
+	o := managerOptions{}
+	c := &cobra.Command{
+		Use:   "manager",
+		Short: "Runs the controllers",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			startLogging()
+			config, err := ctrl.GetConfig()
+			if err != nil {
+				return fmt.Errorf("find the API server: %w", err)
+			}
+			return runManager(c.Context(), config, o, func() {})
+		},
+	}
+	o.addFlags(c)
+	f := c.Flags()
+	f.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease slipway-manager")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8443", "where metrics are served over https to who may get /metrics; 0 serves none")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
+	return c
+}
+
+// newScheme knows Kubernetes' kinds and Slipway's.
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// runManager works until ctx ends or the lease is lost.
+func runManager(ctx context.Context, config *rest.Config, o managerOptions, ready func()) error {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst, config.UserAgent = 100, 200, "slipway-manager/"+version
+	scheme := newScheme()
+	lease, renew, retry := 15*time.Second, 10*time.Second, 2*time.Second
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		// Secrets are read one by one, by name: no list of them is ever asked for or kept.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		Metrics: metricsserver.Options{
+			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress: o.healthAddress,
+		LeaderElection:         o.leaderElect, LeaderElectionID: "slipway-manager", LeaderElectionNamespace: trust.Namespace,
+		LeaseDuration: &lease, RenewDeadline: &renew, RetryPeriod: &retry, LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := addControllers(ctx, mgr, o); err != nil {
+		return err
+	}
+	go func() {
+		select {
+		case <-mgr.Elected():
+			ready()
+		case <-ctx.Done():
+		}
+	}()
+	return mgr.Start(ctx)
+}
+
+// ownerID is how this installation is known to hosts.
+func ownerID(ctx context.Context, c client.Reader) (string, error) {
+	var namespace corev1.Namespace
+	if err := c.Get(ctx, types.NamespacedName{Name: "kube-system"}, &namespace); err != nil {
+		return "", fmt.Errorf("read the UID of namespace kube-system, which names this installation on hosts: %w", err)
+	}
+	return string(namespace.UID), nil
+}
+
+// addControllers gives the controllers their collaborators.
+func addControllers(ctx context.Context, mgr ctrl.Manager, _ managerOptions) error {
+	c, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		return err
+	}
+	if _, err := trust.EnsureAuthority(ctx, c, clock.RealClock{}); err != nil {
+		return err
+	}
+	_, err = ownerID(ctx, c)
+	return err
+}

@@ -1,0 +1,57 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/slipway-dev/slipway/internal/standalone"
+)
+
+// logToFile sends the processes' logs to logs/slipway.log, so that the terminal shows progress alone.
+func logToFile(dir string) (*slog.Logger, error) {
+	logs := filepath.Join(dir, "logs")
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(logs, "slipway.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	handler := slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelInfo})
+	log := slog.New(handler)
+	slog.SetDefault(log)
+	ctrl.SetLogger(logr.FromSlogHandler(handler))
+	klog.SetLogger(logr.FromSlogHandler(handler))
+	return log, nil
+}
+
+// standaloneProcesses are all of Slipway's processes, each with its own credential.
+func standaloneProcesses(_ context.Context, house standalone.House, m managerOptions, consoleAddress string, log *slog.Logger) ([]standalone.Process, error) {
+	address := net.JoinHostPort(house.DepotAddress, strconv.Itoa(house.DepotPort))
+	return []standalone.Process{
+		{Name: "depot", Run: func(ctx context.Context, ready func()) error {
+			return runDepot(ctx, house.Depot, depotOptions{
+				data: depotDir(house), listen: address, advertise: address, healthAddress: "0",
+				allowFileSources: m.allowFileSources, gitCABundle: m.gitCABundle,
+			}, log.With("process", "depot"), ready)
+		}},
+		{Name: "manager", Run: func(ctx context.Context, ready func()) error {
+			return runManager(ctx, house.Manager, m, ready)
+		}},
+		{Name: "console", Run: func(ctx context.Context, ready func()) error {
+			return runConsole(ctx, consoleAddress, ready)
+		}},
+	}, nil
+}
