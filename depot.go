@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/depot/confine"
 	"github.com/slipway-dev/slipway/internal/depot/server"
 	"github.com/slipway-dev/slipway/internal/depot/store"
 	"github.com/slipway-dev/slipway/internal/gitsource"
@@ -94,11 +96,16 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	if err != nil {
 		return fmt.Errorf("serve SSH at %s: %w", o.listen, err)
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program, which confines rsync: %w", err)
+	}
 	front := server.New(server.Options{
 		Store:           artifacts,
 		Sources:         gitsource.NewMirrors(filepath.Join(o.data, "mirrors"), gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),
 		HostKeys:        signers,
 		UserAuthorities: func() []ssh.PublicKey { return parseKeys(exchange.UserCAs(), log) },
+		Confine:         confine.Wrap(self),
 		Clock:           clock.RealClock{}, Logger: log,
 		Metrics: server.NewMetrics(prometheus.NewRegistry()),
 	})

@@ -17,6 +17,9 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/slipway-dev/slipway/internal/depot/buildpod"
+	"github.com/slipway-dev/slipway/internal/depot/confine"
 )
 
 // version is set by the linker.
@@ -39,7 +42,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(managerCommand(), depotCommand(), standaloneCommand(), versionCommand())
+	root.AddCommand(managerCommand(), depotCommand(), standaloneCommand(), versionCommand(), buildpod.NewCommand(), confine.NewCommand())
 	return root
 }
 
