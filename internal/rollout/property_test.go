@@ -14,7 +14,7 @@ import (
 )
 
 // histories is how many random histories each property is tried on.
-const histories = 6_000
+const histories = 5_000
 
 // history is one random run of a world, and what is known of it.
 type history struct {
