@@ -57,7 +57,7 @@ build: ## Compile bin/slipway.
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Generate deepcopy functions and apply configurations.
-	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration paths=./api/...
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs.
