@@ -1,0 +1,210 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/test/env"
+)
+
+const busybox = "slipway/busybox:test"
+
+func TestMain(m *testing.M) {
+	if out, err := exec.Command("../../../hack/images/build.sh", "busybox").CombinedOutput(); err != nil {
+		if os.Getenv("SLIPWAY_REQUIRE_ALL") == "1" {
+			panic("no engine for the tests: " + string(out))
+		}
+		os.Exit(0)
+	}
+	env.Main(m, env.WithControllerManager())
+}
+
+func runner(t *testing.T, node, state string) (stop func()) {
+	t.Helper()
+	g := NewWithT(t)
+	cp := env.ControlPlane(t)
+	pair, err := cp.NodeCertificate(node, "127.0.0.1", node)
+	g.Expect(err).NotTo(HaveOccurred())
+	authority := x509.NewCertPool()
+	g.Expect(authority.AppendCertsFromPEM(cp.KubeletAuthority)).To(BeTrue())
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	g.Expect(err).NotTo(HaveOccurred())
+	r, err := New(Options{NodeName: node, NodeAddress: "127.0.0.1", NodeConfig: env.Node(t, node), BinderConfig: env.Binder(t),
+		ListenAddress: "127.0.0.1:0", ServingCert: cert, ClientCA: authority, AllowedClientCN: "kube-apiserver-kubelet-client", StateDir: state})
+	g.Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		g.Eventually(done, "20s").Should(Receive(BeNil()))
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func job(namespace, name string, change func(*corev1.PodSpec)) *batchv1.Job {
+	none := int32(0)
+	container := func(name, script string) corev1.Container {
+		return corev1.Container{Name: name, Image: busybox, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{"sh", "-c", script},
+			VolumeMounts: []corev1.VolumeMount{{Name: "src", MountPath: "/src"}}}
+	}
+	spec := corev1.PodSpec{
+		RestartPolicy: corev1.RestartPolicyNever, NodeSelector: map[string]string{v1alpha1.LabelBuildNode: "true"},
+		Tolerations:    []corev1.Toleration{{Key: v1alpha1.TaintBuildNode, Operator: corev1.TolerationOpExists}},
+		InitContainers: []corev1.Container{container("fetch", "echo one > /src/f"), container("build", "echo two >> /src/f")},
+		Containers:     []corev1.Container{container("publish", "cat /src/f; cat /src/f > /dev/termination-log")},
+		Volumes:        []corev1.Volume{{Name: "src", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
+	}
+	off := false
+	spec.AutomountServiceAccountToken = &off
+	if change != nil {
+		change(&spec)
+	}
+	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: batchv1.JobSpec{BackoffLimit: &none,
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}}, Spec: spec}}}
+}
+
+type world struct {
+	*WithT
+	kube      kubernetes.Interface
+	namespace string
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	kube, err := kubernetes.NewForConfig(env.Config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return world{NewWithT(t), kube, env.Namespace(t)}
+}
+
+func (w world) create(t *testing.T, name string, change func(*corev1.PodSpec)) {
+	t.Helper()
+	_, err := w.kube.BatchV1().Jobs(w.namespace).Create(t.Context(), job(w.namespace, name, change), metav1.CreateOptions{})
+	w.Expect(err).NotTo(HaveOccurred())
+}
+
+func (w world) pod(t *testing.T, name string) func(Gomega) *corev1.Pod {
+	return func(g Gomega) *corev1.Pod {
+		list, err := w.kube.CoreV1().Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=" + name})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(list.Items).NotTo(BeEmpty())
+		return &list.Items[0]
+	}
+}
+
+func (w world) ends(t *testing.T, name string, kind batchv1.JobConditionType) {
+	t.Helper()
+	w.Eventually(func(g Gomega) {
+		j, err := w.kube.BatchV1().Jobs(w.namespace).Get(t.Context(), name, metav1.GetOptions{})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(j.Status.Conditions).To(ContainElement(HaveField("Type", kind)), "%+v", j.Status)
+	}, "60s", "200ms").Should(Succeed())
+}
+
+func TestJobs(t *testing.T) {
+	runner(t, "builder", t.TempDir())
+	w := newWorld(t)
+	_, err := w.kube.CoreV1().Secrets(w.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"},
+		StringData: map[string]string{"k": "v"}}, metav1.CreateOptions{})
+	w.Expect(err).NotTo(HaveOccurred())
+	deadline := int64(2)
+	w.create(t, "good", nil)
+	w.create(t, "bad", func(s *corev1.PodSpec) { s.InitContainers[1].Command = []string{"sh", "-c", "exit 7"} })
+	w.create(t, "late", func(s *corev1.PodSpec) {
+		s.ActiveDeadlineSeconds = &deadline
+		zero := int64(1)
+		s.TerminationGracePeriodSeconds = &zero
+		s.InitContainers[1].Command = []string{"sleep", "600"}
+	})
+	w.create(t, "missing", func(s *corev1.PodSpec) {
+		s.InitContainers[1].Image = "slipway/none:x"
+		s.InitContainers[1].ImagePullPolicy = corev1.PullNever
+	})
+	w.create(t, "secret", func(s *corev1.PodSpec) {
+		s.Volumes = append(s.Volumes, corev1.Volume{Name: "s", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}})
+		c := &s.InitContainers[0]
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "s", MountPath: "/s"})
+		c.Env = []corev1.EnvVar{{Name: "K", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}, Key: "k"}}}}
+		c.Command = []string{"sh", "-ec", `test "$K" = v; test "$(cat /s/k)" = v`}
+	})
+	w.create(t, "refused", func(s *corev1.PodSpec) { s.HostNetwork = true })
+
+	w.ends(t, "good", batchv1.JobComplete)
+	pod := w.pod(t, "good")(w)
+	w.Expect(pod.Status.Phase).To(Equal(corev1.PodSucceeded))
+	w.Expect(pod.Status.ContainerStatuses[0].State.Terminated.Message).To(Equal("one\ntwo\n"))
+	logs, err := w.kube.CoreV1().Pods(w.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Follow: true}).Stream(t.Context())
+	w.Expect(err).NotTo(HaveOccurred())
+	text, err := io.ReadAll(logs)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(string(text)).To(Equal("one\ntwo\n"))
+
+	w.ends(t, "bad", batchv1.JobFailed)
+	w.Expect(w.pod(t, "bad")(w).Status.InitContainerStatuses[1].State.Terminated.ExitCode).To(Equal(int32(7)))
+	w.ends(t, "late", batchv1.JobFailed)
+	w.Expect(w.pod(t, "late")(w).Status.Reason).To(Equal("DeadlineExceeded"))
+	w.ends(t, "refused", batchv1.JobFailed)
+	w.Expect(w.pod(t, "refused")(w).Status.Message).To(ContainSubstring("hostNetwork is not supported"))
+	w.ends(t, "secret", batchv1.JobComplete)
+	w.ends(t, "missing", batchv1.JobFailed)
+	w.Expect(w.pod(t, "missing")(w).Status.Reason).To(Equal("ErrImageNeverPull"))
+}
+
+func TestRestartAndDeletion(t *testing.T) {
+	state := t.TempDir()
+	stop := runner(t, "restarted", state)
+	w := newWorld(t)
+	w.create(t, "long", func(s *corev1.PodSpec) {
+		s.InitContainers[1].Command = []string{"sh", "-c", "echo once >> /src/f; sleep 4"}
+	})
+	running := func(name string) func(Gomega) {
+		return func(g Gomega) {
+			statuses := w.pod(t, name)(g).Status.InitContainerStatuses
+			g.Expect(statuses).To(HaveLen(2))
+			g.Expect(statuses[1].State.Running).NotTo(BeNil())
+		}
+	}
+	w.Eventually(running("long"), "30s", "100ms").Should(Succeed())
+	stop()
+	runner(t, "restarted", state)
+	w.ends(t, "long", batchv1.JobComplete)
+	w.Expect(w.pod(t, "long")(w).Status.ContainerStatuses[0].State.Terminated.Message).To(Equal("one\nonce\n"))
+
+	w.create(t, "cancelled", func(s *corev1.PodSpec) {
+		s.InitContainers[1].Command = []string{"sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"}
+	})
+	w.Eventually(running("cancelled"), "30s", "100ms").Should(Succeed())
+	background := metav1.DeletePropagationBackground
+	begin := time.Now()
+	w.Expect(w.kube.BatchV1().Jobs(w.namespace).Delete(t.Context(), "cancelled", metav1.DeleteOptions{PropagationPolicy: &background})).To(Succeed())
+	w.Eventually(func(g Gomega) {
+		list, err := w.kube.CoreV1().Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=cancelled"})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(list.Items).To(BeEmpty())
+	}, "25s", "100ms").Should(Succeed())
+	w.Expect(time.Since(begin)).To(BeNumerically("<", 25*time.Second))
+}

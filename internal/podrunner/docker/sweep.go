@@ -1,0 +1,95 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// watchEngine looks at a Pod when one of its containers changes, and at all when the engine comes back.
+func (r *Runner) watchEngine(ctx context.Context) {
+	for ctx.Err() == nil {
+		messages, failed := r.engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+			filters.Arg("type", "container"), filters.Arg("label", labelNode+"="+r.NodeName), filters.Arg("event", "die"), filters.Arg("event", "oom"))})
+		r.enqueueAll()
+		for open := true; open; {
+			select {
+			case m := <-messages:
+				r.queue.Add(m.Actor.Attributes[labelPod])
+			case <-failed:
+				open = false
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(tryAgain):
+		}
+	}
+}
+
+func (r *Runner) enqueueAll() {
+	pods, err := r.pods.List(labels.Everything())
+	if err != nil {
+		return
+	}
+	for _, pod := range pods {
+		r.queue.Add(pod.Namespace + "/" + pod.Name)
+	}
+}
+
+// sweep removes the containers and directories of Pods that are gone.
+func (r *Runner) sweep(ctx context.Context) {
+	pods, err := r.pods.List(labels.Everything())
+	if err != nil {
+		return
+	}
+	living := map[string]bool{}
+	for _, pod := range pods {
+		living[string(pod.UID)] = true
+	}
+	list, err := r.engine.ContainerList(ctx, container.ListOptions{All: true,
+		Filters: filters.NewArgs(filters.Arg("label", labelNode+"="+r.NodeName))})
+	if err != nil {
+		return // the engine is down: the Node says so
+	}
+	for _, c := range list {
+		if living[c.Labels[labelPodUID]] {
+			continue
+		}
+		err := r.engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
+			r.Logger.Error("cannot remove a container of a Pod that is gone", "container", c.ID, "err", err)
+			living[c.Labels[labelPodUID]] = true // its directories are still in use
+		}
+	}
+	r.mu.Lock()
+	for key := range r.images {
+		if uid, _, _ := strings.Cut(key, "/"); !living[uid] {
+			delete(r.images, key)
+		}
+	}
+	r.mu.Unlock()
+	dirs, err := os.ReadDir(filepath.Join(r.StateDir, "pods"))
+	if err != nil {
+		return
+	}
+	for _, d := range dirs {
+		if living[d.Name()] {
+			continue
+		}
+		if err := os.RemoveAll(r.dir(d.Name())); err != nil {
+			r.Logger.Error("cannot remove the volumes of a Pod that is gone", "dir", d.Name(), "err", err)
+		}
+	}
+}
