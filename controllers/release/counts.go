@@ -60,26 +60,6 @@ func (l *life) runs(target *v1alpha1.Target) bool {
 		target.Status.Running != nil && target.Status.Running.Digest == want.Digest
 }
 
-// inFlight counts the Targets that were told to run this Release's artifact and have neither done so nor failed.
-func (l *life) inFlight() int {
-	n := 0
-	for i := range l.targets {
-		target := &l.targets[i]
-		if target.Spec.Artifact == nil || target.Spec.Artifact.UID != l.uid() || target.Status.SwitchedFence >= target.Spec.Fence {
-			continue
-		}
-		delivery := target.Status.Delivery
-		if delivery != nil && delivery.Fence == target.Spec.Fence && delivery.Failures > 0 {
-			continue
-		}
-		if conditions.Get(target.Status.Conditions, v1alpha1.ConditionReachable).Status == "False" {
-			continue
-		}
-		n++
-	}
-	return n
-}
-
 // progressMessage says in one sentence how far the rollout is and what holds it.
 func (l *life) progressMessage() string {
 	status := &l.release.Status

@@ -136,18 +136,6 @@ func TestFailuresAreBounded(t *testing.T) {
 	g.Expect(l.release.Status.Failures).To(HaveLen(maxFailures))
 }
 
-func TestInFlightEndsWithASwitchAFailureOrALostHost(t *testing.T) {
-	g := NewWithT(t)
-	l := newLife()
-	moving := member("web-1", false)
-	failedOnce := member("web-2", false)
-	failedOnce.Status.Delivery = &v1alpha1.DeliveryStatus{Fence: 4, Failures: 1}
-	lost := member("web-3", false)
-	conditions.False(&lost.Status.Conditions, 1, v1alpha1.ConditionReachable, v1alpha1.ReasonUnreachable, "gone")
-	l.targets = []v1alpha1.Target{moving, failedOnce, lost, member("web-4", true)}
-	g.Expect(l.inFlight()).To(Equal(1))
-}
-
 func TestAWaitEndsAtItsLimit(t *testing.T) {
 	g := NewWithT(t)
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))

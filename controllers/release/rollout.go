@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/frozen"
+	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
 // rollOut takes the Service's slot and then watches the rollout controller move the Targets.
@@ -90,8 +91,8 @@ func (r *Reconciler) stop(ctx context.Context, l *life, reason, message string) 
 		}
 		return wait(time.Second, reason, "stopping: no more Targets are started").within(0)
 	}
-	if n := l.inFlight(); n > 0 && r.waited(l, reason) < stopLimit {
-		return wait(2*time.Second, reason, fmt.Sprintf("stopping: %d Targets in flight finish first", n)).within(0)
+	if !rollout.Settled(l.service, l.targets, l.service.Status.Rolling) && r.waited(l, reason) < stopLimit {
+		return wait(2*time.Second, reason, "stopping: the Targets in flight finish first").within(0)
 	}
 	if reason != v1alpha1.ReasonProgressDeadlineExceeded {
 		message = fmt.Sprintf("%s: %d of %d Targets run this Release's artifact, the others stay as they are", message, l.release.Status.Targets.Updated, l.release.Status.Targets.Total)

@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/frozen"
+	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
 // summarize writes all of a Service's status that is derived from other objects. It is pure.
@@ -20,6 +21,7 @@ func summarize(f *facts) {
 	count(f)
 	releaseNeeded(f)
 	diverged(f)
+	driftStorm(f)
 	if uid := foreign(f); uid != "" {
 		conditions.True(&status.Conditions, generation, v1alpha1.ConditionAdoptionRequired, v1alpha1.ReasonForeignOwner, foreignMessage(f, uid))
 	} else {
@@ -95,6 +97,18 @@ func releaseNeeded(f *facts) {
 	}
 	conditions.True(&status.Conditions, f.service.Generation, v1alpha1.ConditionReleaseNeeded, v1alpha1.ReasonSpecEdited,
 		"source, build, deploy or rollout were edited since the current Release; create a Release to bring the edit to the hosts")
+}
+
+// driftStorm says whether more hosts drifted at once than may be unavailable: that is no accident, and repair waits.
+func driftStorm(f *facts) {
+	status := &f.service.Status
+	spec := f.service.Spec
+	if spec.Deploy.Drift == v1alpha1.DriftReport || !rollout.Storm(rollout.StrategyOf(spec.Rollout), f.targets) {
+		conditions.Remove(&status.Conditions, v1alpha1.ConditionDriftStorm)
+		return
+	}
+	conditions.True(&status.Conditions, f.service.Generation, v1alpha1.ConditionDriftStorm, v1alpha1.ReasonTooManyDrifted, fmt.Sprintf(
+		"%d of %d hosts drifted at once, more than maxUnavailable: nothing is repaired by itself; see what changed them, then create a Release to deliver anew", status.Targets.Drifted, status.Targets.Total))
 }
 
 // diverged says whether a person's Release runs instead of spec.revision.
