@@ -58,7 +58,7 @@ func depotCommand() *cobra.Command {
 	f.StringVar(&o.advertise, "advertise", "", "host:port where hosts and builds reach the depot (required)")
 	f.StringVar(&o.healthAddress, "health-address", ":8082", "where /healthz and /readyz are served")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
-	f.StringVar(&o.gitCABundle, "host-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
+	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	_ = c.MarkFlagRequired("advertise")
 	return c
 }

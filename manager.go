@@ -15,7 +15,6 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -23,6 +22,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/build"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
 
@@ -31,6 +31,7 @@ type managerOptions struct {
 	slipwayImage     string
 	allowFileSources bool
 	gitCABundle      string
+	images           build.ImageResolver
 	deliveries       int
 	leaderElect      bool
 	metricsAddress   string
@@ -41,7 +42,6 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.slipwayImage, "slipway-image", "slipway:dev", "the image with this program that build Pods fetch and publish with")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
-	f.StringVar(&o.gitCABundle, "host-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
 }
 
@@ -62,6 +62,7 @@ func managerCommand() *cobra.Command {
 	}
 	o.addFlags(c)
 	f := c.Flags()
+	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease slipway-manager")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8443", "where metrics are served over https to who may get /metrics; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
@@ -122,17 +123,4 @@ func ownerID(ctx context.Context, c client.Reader) (string, error) {
 		return "", fmt.Errorf("read the UID of namespace kube-system, which names this installation on hosts: %w", err)
 	}
 	return string(namespace.UID), nil
-}
-
-// addControllers gives the controllers their collaborators.
-func addControllers(ctx context.Context, mgr ctrl.Manager, _ managerOptions) error {
-	c, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
-	if err != nil {
-		return err
-	}
-	if _, err := trust.EnsureAuthority(ctx, c, clock.RealClock{}); err != nil {
-		return err
-	}
-	_, err = ownerID(ctx, c)
-	return err
 }

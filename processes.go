@@ -5,6 +5,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,7 +18,9 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/slipway-dev/slipway/internal/podrunner/docker"
 	"github.com/slipway-dev/slipway/internal/standalone"
+	"github.com/slipway-dev/slipway/internal/standalone/controlplane"
 )
 
 // logToFile sends the processes' logs to logs/slipway.log, so that the terminal shows progress alone.
@@ -39,6 +43,13 @@ func logToFile(dir string) (*slog.Logger, error) {
 
 // standaloneProcesses are all of Slipway's processes, each with its own credential.
 func standaloneProcesses(_ context.Context, house standalone.House, m managerOptions, consoleAddress string, log *slog.Logger) ([]standalone.Process, error) {
+	runner, err := podRunner(house, m.gitCABundle, log.With("process", "pod-runner"))
+	if err != nil {
+		return nil, err
+	}
+	if m.images, err = docker.NewImageResolver(""); err != nil {
+		return nil, fmt.Errorf("find the Docker Engine: %w", err)
+	}
 	address := net.JoinHostPort(house.DepotAddress, strconv.Itoa(house.DepotPort))
 	return []standalone.Process{
 		{Name: "depot", Run: func(ctx context.Context, ready func()) error {
@@ -50,8 +61,28 @@ func standaloneProcesses(_ context.Context, house standalone.House, m managerOpt
 		{Name: "manager", Run: func(ctx context.Context, ready func()) error {
 			return runManager(ctx, house.Manager, m, ready)
 		}},
+		{Name: "pod runner", Run: func(ctx context.Context, ready func()) error {
+			ready()
+			return runner.Run(ctx)
+		}},
 		{Name: "console", Run: func(ctx context.Context, ready func()) error {
 			return runConsole(ctx, consoleAddress, ready)
 		}},
 	}, nil
+}
+
+// podRunner runs the build Pods on this machine's Docker Engine.
+func podRunner(house standalone.House, caBundle string, log *slog.Logger) (*docker.Runner, error) {
+	certificate, err := tls.X509KeyPair(house.NodeCertificate.Cert, house.NodeCertificate.Key)
+	if err != nil {
+		return nil, fmt.Errorf("the node's certificate: %w", err)
+	}
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(house.KubeletAuthority)
+	return docker.New(docker.Options{
+		NodeName: house.NodeName, NodeAddress: "127.0.0.1", ListenAddress: "127.0.0.1:0",
+		NodeConfig: house.Node, BinderConfig: house.Binder,
+		ServingCert: certificate, ClientCA: clients, AllowedClientCN: controlplane.KubeletClient,
+		StateDir: filepath.Join(house.Dir, "pods"), HostCABundle: caBundle, Logger: log,
+	})
 }

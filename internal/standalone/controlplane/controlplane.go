@@ -18,6 +18,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
+// KubeletClient is the common name of the certificate that the API server shows to kubelets.
+const KubeletClient = "kube-apiserver-kubelet-client"
+
 // controllers are those of kube-controller-manager that Slipway's objects need.
 var controllers = []string{
 	"job-controller", "garbage-collector-controller", "namespace-controller", "serviceaccount-controller",
@@ -147,7 +150,7 @@ func (c *ControlPlane) prepare() (err error) {
 	}{
 		{etcd, "etcd", "etcd", []string{"127.0.0.1", "localhost"}},
 		{etcd, "etcd-client", "kube-apiserver", nil},
-		{kubelet, "kubelet-client", "kube-apiserver-kubelet-client", nil},
+		{kubelet, "kubelet-client", KubeletClient, nil},
 		{c.authority, "apiserver", "kube-apiserver", []string{
 			"127.0.0.1", "10.98.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", c.options.Bind,
 		}},

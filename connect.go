@@ -1,0 +1,58 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/controllers"
+	"github.com/slipway-dev/slipway/internal/buildlog"
+	depotclient "github.com/slipway-dev/slipway/internal/depot/client"
+	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/trust"
+)
+
+// addControllers makes the controllers' collaborators and adds the controllers to the manager.
+func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) error {
+	// Uncached: what is read here is needed before the caches are filled.
+	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	owner, err := ownerID(ctx, direct)
+	if err != nil {
+		return err
+	}
+	authority, err := trust.EnsureAuthority(ctx, direct, clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	pods, err := kubernetes.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	endpoint := trust.NewEndpoint(direct, clock.RealClock{})
+	depot := depotclient.New(endpoint.Get, authority)
+	context.AfterFunc(ctx, func() { _ = depot.Close() })
+	return controllers.Setup(ctx, mgr, controllers.Options{
+		Depot:           depot,
+		Endpoint:        endpoint.Get,
+		PullCredential:  authority.Pull,
+		Resolver:        gitsource.NewResolver(gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),
+		Images:          o.images,
+		BuildCredential: authority.Build,
+		BuildLogs:       buildlog.New(ctx, pods, depot, slog.Default().With("process", "build-logs")),
+		SlipwayImage:    o.slipwayImage,
+		OwnerID:         owner,
+		Clock:           clock.RealClock{},
+		Deliveries:      o.deliveries,
+	})
+}
