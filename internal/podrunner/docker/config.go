@@ -60,7 +60,7 @@ func (r *Runner) config(ctx context.Context, pod *corev1.Pod, c corev1.Container
 	}
 	config := &container.Config{
 		Hostname: pod.Name[:min(len(pod.Name), 63)], Image: in.ID, Env: env, Cmd: args, User: user, WorkingDir: c.WorkingDir,
-		Labels: map[string]string{labelNode: r.NodeName, labelPodUID: string(pod.UID),
+		Labels: map[string]string{labelOwner: r.owner(), labelPodUID: string(pod.UID),
 			labelPod: pod.Namespace + "/" + pod.Name, labelContainer: c.Name},
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}

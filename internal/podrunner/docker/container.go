@@ -19,7 +19,8 @@ import (
 
 // Labels on containers: by them a container is found again after a restart of the runner.
 const (
-	labelNode      = "dev.slipway.node"
+	// Two runners may share an engine: each sweeps what is its own.
+	labelOwner     = "dev.slipway.owner"
 	labelPodUID    = "dev.slipway.pod.uid"
 	labelPod       = "dev.slipway.pod"
 	labelContainer = "dev.slipway.container"
@@ -164,3 +165,5 @@ func (r *Runner) volumes(pod *corev1.Pod) string {
 func (r *Runner) termination(pod *corev1.Pod, name string) string {
 	return filepath.Join(r.dir(string(pod.UID)), "termination", name)
 }
+
+func (r *Runner) owner() string { return r.NodeName + "@" + r.StateDir }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,7 +62,15 @@ func runner(t *testing.T, node, state string) (stop func()) {
 		cancel()
 		g.Eventually(done, "20s").Should(Receive(BeNil()))
 	}
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		stop()
+		left, err := r.engine.ContainerList(context.Background(), container.ListOptions{All: true,
+			Filters: filters.NewArgs(filters.Arg("label", labelOwner+"="+r.owner()))})
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, c := range left {
+			g.Expect(r.engine.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})).To(Succeed())
+		}
+	})
 	return stop
 }
 
@@ -151,6 +161,9 @@ func TestJobs(t *testing.T) {
 		c.Env = []corev1.EnvVar{{Name: "K", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}, Key: "k"}}}}
 		c.Command = []string{"sh", "-ec", `test "$K" = v; test "$(cat /s/k)" = v`}
 	})
+	w.create(t, "loud", func(s *corev1.PodSpec) {
+		s.Containers[0].Command = []string{"sh", "-c", "yes 0123456789012345678901234567890123456789012345678 | head -n 1000000"}
+	})
 	w.create(t, "refused", func(s *corev1.PodSpec) { s.HostNetwork = true })
 
 	w.ends(t, "good", batchv1.JobComplete)
@@ -162,6 +175,11 @@ func TestJobs(t *testing.T) {
 	text, err := io.ReadAll(logs)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(string(text)).To(Equal("one\ntwo\n"))
+
+	w.ends(t, "loud", batchv1.JobComplete)
+	logs, err = w.kube.CoreV1().Pods(w.namespace).GetLogs(w.pod(t, "loud")(w).Name, &corev1.PodLogOptions{}).Stream(t.Context())
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(io.Copy(io.Discard, logs)).To(BeEquivalentTo(50_000_000))
 
 	w.ends(t, "bad", batchv1.JobFailed)
 	w.Expect(w.pod(t, "bad")(w).Status.InitContainerStatuses[1].State.Terminated.ExitCode).To(Equal(int32(7)))

@@ -21,7 +21,7 @@ import (
 func (r *Runner) watchEngine(ctx context.Context) {
 	for ctx.Err() == nil {
 		messages, failed := r.engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
-			filters.Arg("type", "container"), filters.Arg("label", labelNode+"="+r.NodeName), filters.Arg("event", "die"), filters.Arg("event", "oom"))})
+			filters.Arg("type", "container"), filters.Arg("label", labelOwner+"="+r.owner()), filters.Arg("event", "die"), filters.Arg("event", "oom"))})
 		r.enqueueAll()
 		for open := true; open; {
 			select {
@@ -59,7 +59,7 @@ func (r *Runner) sweep(ctx context.Context) {
 		living[string(pod.UID)] = true
 	}
 	list, err := r.engine.ContainerList(ctx, container.ListOptions{All: true,
-		Filters: filters.NewArgs(filters.Arg("label", labelNode+"="+r.NodeName))})
+		Filters: filters.NewArgs(filters.Arg("label", labelOwner+"="+r.owner()))})
 	if err != nil {
 		return // the engine is down: the Node says so
 	}
