@@ -105,7 +105,7 @@ func TestServiceRefusesBadInputAtTheDoor(t *testing.T) {
 		"address of an option":              {func(s *v1alpha1.ServiceSpec) { s.Targets[0].Hosts[0].Address = "-oProxyCommand=x" }, "address"},
 		"port out of range":                 {func(s *v1alpha1.ServiceSpec) { s.SSH.Port = 70000 }, "ssh.port"},
 		"known keys without keys":           {func(s *v1alpha1.ServiceSpec) { s.SSH.HostKeys.Policy = v1alpha1.HostKeysKnown }, "need configMapRef"},
-		"maxUnavailable of 0":               {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromInt32(0) }, "number from 1 to 5000"},
+		"maxUnavailable of -1":              {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromInt32(-1) }, "number from 1 to 5000"},
 		"maxUnavailable of 0%":              {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromString("0%") }, "number from 1 to 5000"},
 		"more hosts than a source may list": {func(s *v1alpha1.ServiceSpec) { s.Targets[0].Hosts = many }, "500"},
 		"a namespace in a reference":        {func(s *v1alpha1.ServiceSpec) { s.SSH.KeySecretRef.Name = "other/blog-ssh" }, "keySecretRef"},
