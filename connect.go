@@ -15,6 +15,7 @@ import (
 
 	"github.com/slipway-dev/slipway/controllers"
 	"github.com/slipway-dev/slipway/internal/buildlog"
+	"github.com/slipway-dev/slipway/internal/delivery"
 	depotclient "github.com/slipway-dev/slipway/internal/depot/client"
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/trust"
@@ -42,9 +43,12 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	endpoint := trust.NewEndpoint(direct, clock.RealClock{})
 	depot := depotclient.New(endpoint.Get, authority)
 	context.AfterFunc(ctx, func() { _ = depot.Close() })
+	hosts := delivery.New(delivery.Options{Logger: slog.Default().With("process", "delivery"), Parallel: o.deliveries})
+	context.AfterFunc(ctx, func() { hosts.Close() })
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Depot:           depot,
 		Endpoint:        endpoint.Get,
+		Delivery:        hosts,
 		PullCredential:  authority.Pull,
 		Resolver:        gitsource.NewResolver(gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),
 		Images:          o.images,

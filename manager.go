@@ -23,6 +23,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/build"
+	"github.com/slipway-dev/slipway/internal/imageresolver"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
 
@@ -46,7 +47,7 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 }
 
 func managerCommand() *cobra.Command {
-	o := managerOptions{}
+	o := managerOptions{images: imageresolver.Registry{}}
 	c := &cobra.Command{
 		Use:   "manager",
 		Short: "Runs the controllers",
