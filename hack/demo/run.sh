@@ -25,7 +25,7 @@ fail() { echo >&2; echo "demo: $*" >&2; echo "demo: logs are in $logs and $state
 ended() {
   local status=$?
   trap - EXIT INT TERM
-  [ -z "${jobs_pids:-}" ] || kill $jobs_pids 2>/dev/null || true
+  for pid in ${jobs_pids:-}; do kill -TERM -- "$pid" 2>/dev/null || true; done
   if [ "$status" != 0 ] && [ -z "${failed:-}" ]; then
     echo "demo: stopped in the part '${part:-start}' (exit $status); logs are in $logs and $state/standalone/logs." >&2
   fi
@@ -52,11 +52,14 @@ step "Control plane, images and repositories, at the same time"
 background() { # background NAME COMMAND…: its log is kept, and its end is told
   local name=$1
   shift
-  ( "$@" >"$logs/$name.log" 2>&1 && echo "   $name: done" ) &
+  setsid "$@" >"$logs/$name.log" 2>&1 </dev/null & # a group of its own, so that all of it can be ended
   pids[$name]=$!
-  jobs_pids="${jobs_pids:-} $!"
+  jobs_pids="${jobs_pids:-} -$!"
 }
-finished() { wait "${pids[$1]}" || { tail -n 15 "$logs/$1.log" >&2; fail "$2"; }; }
+finished() {
+  wait "${pids[$1]}" || { tail -n 15 "$logs/$1.log" >&2; fail "$2"; }
+  tell "$1: done"
+}
 declare -A pids=()
 tell "the first time the control plane is compiled: about 8 minutes on two cores; from then on it is there"
 background control-plane hack/controlplane/build.sh
@@ -65,9 +68,8 @@ background wordpress "$demo/wordpress.sh" "$state/git/blog.git" "$cache/debian"
 "$demo/hello.sh" "$state/git/hello.git" 2>"$logs/hello.log" || fail "the Node program's repository could not be made"
 finished slipway "slipway could not be compiled"
 background images env SLIPWAY_BINARY="$root/bin/slipway" hack/images/build.sh slipway php node
-while kill -0 "${pids[control-plane]}" "${pids[images]}" 2>/dev/null; do
-  sleep 10
-  kill -0 "${pids[control-plane]}" 2>/dev/null && tell "$(tail -n 1 "$logs/control-plane.log")"
+while sleep 15 && kill -0 "${pids[control-plane]}" 2>/dev/null; do
+  tell "$(tail -n 1 "$logs/control-plane.log")"
 done &
 ticker=$!
 jobs_pids+=" $ticker"
