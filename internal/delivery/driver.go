@@ -1,0 +1,223 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+const (
+	defaultTimeout = 10 * time.Minute
+	// afterwards is how much longer than the script's own limit its report is waited for.
+	afterwards = 15 * time.Second
+	// maxPullValid bounds the life of a host's certificate for the depot.
+	maxPullValid = 30 * time.Minute
+)
+
+// Probe looks at a host and changes nothing.
+func (p *Pool) Probe(ctx context.Context, host Host, owner Owner, deploy v1alpha1.DeploySpec) (Observation, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.options.Probe)
+	defer cancel()
+	c, release, err := p.enter(ctx, &host)
+	if err != nil {
+		return Observation{}, err
+	}
+	defer release()
+	stdin, err := load(probeValues("probe", host.User, owner, &deploy, p.options.Probe))
+	if err != nil {
+		return Observation{}, &Failure{Step: "Probe", Reason: v1alpha1.ReasonPathRefused, Message: err.Error(), Terminal: true, HostKey: c.hostKey}
+	}
+	r := &report{now: p.options.Now}
+	sessionErr, readErr, stderr := p.run(ctx, c, stdin, r, nil)
+	var failure *Failure
+	switch {
+	case r.fail != nil:
+		failure = scriptFailure(r)
+	case r.state == nil:
+		failure = sessionFailure(ctx, "Probe", sessionErr, readErr, r, stderr)
+	default:
+		return r.state.observation(c.hostKey), nil
+	}
+	failure.HostKey = c.hostKey
+	return Observation{}, failure
+}
+
+// Deliver brings a host to an artifact.
+func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress func(step string)) (Result, error) {
+	limit := order.Deploy.Timeout.Duration
+	if limit <= 0 {
+		limit = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit+afterwards)
+	defer cancel()
+	c, release, err := p.enter(ctx, &host)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	r := &report{now: p.options.Now, progress: progress}
+	failure := p.deliver(ctx, c, &host, &order, limit, r)
+	if failure != nil {
+		failure.HostKey = c.hostKey
+		return Result{}, failure
+	}
+	return Result{Observation: r.state.observation(c.hostKey), Steps: r.steps, BytesReceived: r.bytes, PruneError: r.prune}, nil
+}
+
+func (p *Pool) deliver(ctx context.Context, c *connection, host *Host, order *Order, limit time.Duration, r *report) *Failure {
+	refused := func(err error) *Failure {
+		return &Failure{Step: "Prepare", Reason: v1alpha1.ReasonDeliveryFailed, Message: err.Error(), Terminal: true}
+	}
+	if hex, ok := strings.CutPrefix(order.Digest, "sha256:"); !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+		return refused(fmt.Errorf("%q is no digest", order.Digest))
+	}
+	access, err := newPullAccess(order, min(limit, maxPullValid))
+	if err != nil {
+		f := refused(err)
+		f.Terminal = false
+		return f
+	}
+	// The values depend on whether the host takes a forwarded agent, which only shows on the session.
+	stdin := func(forwarded bool) ([]byte, error) {
+		if !forwarded {
+			access.handedKey = access.privateKey
+		}
+		return load(deliverValues(host.User, order, limit, access))
+	}
+	sessionErr, readErr, stderr, err := p.runLending(ctx, c, access, stdin, r)
+	switch {
+	case err != nil:
+		return refused(err)
+	case r.done != nil && r.state != nil && r.done.Digest == order.Digest && r.done.Fence == order.Fence:
+		return nil
+	case r.fail != nil:
+		return scriptFailure(r)
+	}
+	step := connectStep
+	if len(r.steps) > 0 {
+		step = r.steps[len(r.steps)-1].Name
+	}
+	return sessionFailure(ctx, step, sessionErr, readErr, r, stderr)
+}
+
+// enter takes a slot and the host's connection.
+func (p *Pool) enter(ctx context.Context, host *Host) (*connection, func(), error) {
+	if host.Port == 0 {
+		host.Port = 22
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, &Failure{Step: connectStep, Reason: v1alpha1.ReasonTimedOut, Message: "too many hosts are talked to at once: waited for a turn until the time was over"}
+	}
+	c, release, err := p.connect(ctx, host)
+	if err != nil {
+		<-p.slots
+		return nil, nil, connectFailure(host, err)
+	}
+	select {
+	case c.sessions <- struct{}{}:
+	case <-ctx.Done():
+		release()
+		<-p.slots
+		return nil, nil, &Failure{Step: connectStep, Reason: v1alpha1.ReasonTimedOut, Message: "too many sessions on this host at once: waited for a turn until the time was over"}
+	}
+	return c, func() {
+		<-c.sessions
+		release()
+		<-p.slots
+	}, nil
+}
+
+// runLending runs the script while the connection's agent lends the credential for the depot, until it was used.
+func (p *Pool) runLending(ctx context.Context, c *connection, access *pullAccess, stdin func(bool) ([]byte, error), r *report) (sessionErr, readErr error, stderr string, err error) {
+	prepare := func(session *ssh.Session) ([]byte, error) {
+		if len(access.privateKey) == 0 {
+			return stdin(true)
+		}
+		if agent.RequestAgentForwarding(session) != nil {
+			return stdin(false)
+		}
+		identity, err := access.identity()
+		if err != nil {
+			return nil, err
+		}
+		takeBack, err := c.agent.lend(identity)
+		if err != nil {
+			return nil, err
+		}
+		r.pulled = takeBack
+		return stdin(true)
+	}
+	defer func() {
+		if r.pulled != nil {
+			r.pulled()
+		}
+	}()
+	var prepareErr error
+	sessionErr, readErr, stderr = p.run(ctx, c, nil, r, func(session *ssh.Session) ([]byte, error) {
+		input, err := prepare(session)
+		prepareErr = err
+		return input, err
+	})
+	return sessionErr, readErr, stderr, prepareErr
+}
+
+// run runs the script and reads its report to the end. The script itself does not end when the session does.
+func (p *Pool) run(ctx context.Context, c *connection, stdin []byte, r *report, prepare func(*ssh.Session) ([]byte, error)) (sessionErr, readErr error, stderr string) {
+	stop := context.AfterFunc(ctx, func() {
+		// A session on a connection that hangs can't be closed on its own.
+		_ = c.client.Close()
+	})
+	defer stop()
+	session, err := c.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("open a session: %w", err), nil, ""
+	}
+	defer func() { _ = session.Close() }()
+	if prepare != nil {
+		if stdin, err = prepare(session); err != nil {
+			return err, nil, ""
+		}
+	}
+	var complaints bounded
+	session.Stdin = bytes.NewReader(stdin)
+	session.Stderr = &complaints
+	out, err := session.StdoutPipe()
+	if err != nil {
+		return err, nil, ""
+	}
+	if err := session.Start(command); err != nil {
+		return fmt.Errorf("start the script: %w", err), nil, ""
+	}
+	if readErr = r.read(out); readErr != nil {
+		_ = session.Close()
+		return errors.New("the report was cut off"), readErr, complaints.String()
+	}
+	sessionErr = session.Wait()
+	return sessionErr, nil, complaints.String()
+}
+
+// bounded keeps the first bytes of what is written to it.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(data []byte) (int, error) {
+	if room := 4096 - b.Len(); room > 0 {
+		b.Buffer.Write(data[:min(room, len(data))])
+	}
+	return len(data), nil
+}
+
+var _ io.Writer = (*bounded)(nil)
