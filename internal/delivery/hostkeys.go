@@ -147,9 +147,11 @@ func known(callback ssh.HostKeyCallback, names []string) (algorithms, fingerprin
 // nobodysKey is a key that no host has.
 type nobodysKey struct{}
 
-func (nobodysKey) Type() string                        { return "none" }
-func (nobodysKey) Marshal() []byte                     { return []byte("none") }
-func (nobodysKey) Verify([]byte, *ssh.Signature) error { return errors.New("nobody's key verifies nothing") }
+func (nobodysKey) Type() string    { return "none" }
+func (nobodysKey) Marshal() []byte { return []byte("none") }
+func (nobodysKey) Verify([]byte, *ssh.Signature) error {
+	return errors.New("nobody's key verifies nothing")
+}
 
 // algorithmsOf lists the signature algorithms of a type of key. SHA-1 is not among them.
 func algorithmsOf(keyType string) []string {
