@@ -117,7 +117,8 @@ MANIFEST
 follow() { # follow NAME…: shows each change of phase until all have finished, and demands success
   local deadline=$((SECONDS + 900)) last="" now name unfinished
   while :; do
-    now=$(kubectl get slrel "$@" --no-headers -o custom-columns=N:.metadata.name,P:.status.phase,T:.status.targetsUpdated 2>/dev/null || true)
+    now=$(kubectl get slrel "$@" --no-headers -o custom-columns=N:.metadata.name,P:.status.phase,T:.status.targetsUpdated 2>/dev/null |
+      awk '{printf "%-9s %-11s %s\n", $1, $2, $3 == "<none>" ? "" : $3}' || true)
     if [ "$now" != "$last" ]; then
       diff <(echo "$last") <(echo "$now") | sed -n 's/^> \(.\)/   \1/p' || true
       last=$now
