@@ -81,7 +81,8 @@ func newScheme() *runtime.Scheme {
 // runManager works until ctx ends or the lease is lost.
 func runManager(ctx context.Context, config *rest.Config, o managerOptions, ready func()) error {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst, config.UserAgent = 100, 200, "slipway-manager/"+version
+	// The API server's own priority and fairness limits the manager; the client's would slow every rollout.
+	config.QPS, config.UserAgent = -1, "slipway-manager/"+version
 	scheme := newScheme()
 	lease, renew, retry := 15*time.Second, 10*time.Second, 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{

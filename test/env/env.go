@@ -94,7 +94,13 @@ func start(options []Option) (stop func(), err error) {
 // Config speaks as an administrator.
 func Config(t *testing.T) *rest.Config {
 	t.Helper()
-	return rest.CopyConfig(controlPlane(t).Admin)
+	return unlimited(rest.CopyConfig(controlPlane(t).Admin))
+}
+
+// unlimited takes the client's own rate limit away: five requests a second would be most of a test's time.
+func unlimited(config *rest.Config) *rest.Config {
+	config.QPS = -1
+	return config
 }
 
 // Manager speaks as the manager's service account, with exactly the rights of config/rbac.
@@ -119,7 +125,7 @@ func User(t *testing.T, name string, groups ...string) *rest.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return config
+	return unlimited(config)
 }
 
 // ControlPlane is the running control plane, for tests that need its certificates.
@@ -168,7 +174,7 @@ func serviceAccount(t *testing.T, name string) *rest.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return config
+	return unlimited(config)
 }
 
 func controlPlane(t *testing.T) *controlplane.ControlPlane {
