@@ -9,7 +9,8 @@
 # Users, /srv and /run/sshd are each host's own, by mount namespaces: nothing of this machine's is changed.
 set -euo pipefail
 action=$1 dir=$(realpath -m "$2") count=${3:-0}
-bridge=slipway-demo net=10.211.7
+name=${SLIPWAY_HOSTS:-demo} net=${SLIPWAY_HOSTS_NET:-10.211.7} # two sets side by side: another name (at most 5 letters) and net
+bridge=slipway-$name
 say() { echo "hosts: $*" >&2; }
 
 down() {
@@ -21,20 +22,20 @@ down() {
     if [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$dir"; then kill "$pid" 2>/dev/null || true; fi
     rm -f "$file"
   done
-  local name
-  for name in $(ip netns list 2>/dev/null | awk '/^slipway-demo-/ {print $1}'); do
-    ip netns pids "$name" 2>/dev/null | xargs -r kill 2>/dev/null || true
-    ip netns del "$name" || true
+  local ns
+  for ns in $(ip netns list 2>/dev/null | awk -v p="^slipway-$name-" '$1 ~ p {print $1}'); do
+    ip netns pids "$ns" 2>/dev/null | xargs -r kill 2>/dev/null || true
+    ip netns del "$ns" || true
   done
   if ip link show "$bridge" >/dev/null 2>&1; then ip link del "$bridge"; fi
   for chain in INPUT FORWARD; do iptables -w -D "$chain" -i "$bridge" -j ACCEPT 2>/dev/null || true; done
 }
 
 one() { # one NUMBER: makes and starts a host
-  local n=$1 name=web-$1 ns=slipway-demo-$1 address=$net.$((10 + $1)) home
-  home=$dir/$name
+  local n=$1 host=web-$1 ns=slipway-$name-$1 address=$net.$((10 + $1)) home
+  home=$dir/$host
   install -d -m 0755 "$home" "$home/srv" "$home/srv/www" "$home/etc" "$home/run" "$home/home"
-  [ -e "$home/etc/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$home/etc/host_key"
+  [ -e "$home/etc/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C "$host" -f "$home/etc/host_key"
   { grep -v '^deploy:' /etc/passwd; echo "deploy:x:4711:4711::/home:/bin/sh"; } >"$home/etc/passwd"
   { grep -v '^deploy:' /etc/group; echo "deploy:x:4711:"; } >"$home/etc/group"
   { grep -v '^deploy:' /etc/shadow || true; echo "deploy:*:19000:0:99999:7:::"; } >"$home/etc/shadow"
@@ -55,8 +56,8 @@ PrintMotd no
 AllowUsers deploy
 CONFIG
   ip netns add "$ns"
-  ip link add "sw-demo-$n" type veth peer name eth0 netns "$ns"
-  ip link set "sw-demo-$n" master "$bridge" up
+  ip link add "sw-$name-$n" type veth peer name eth0 netns "$ns"
+  ip link set "sw-$name-$n" master "$bridge" up
   ip -n "$ns" link set lo up
   ip -n "$ns" link set eth0 up
   ip -n "$ns" address add "$address/24" dev eth0
