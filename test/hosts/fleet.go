@@ -34,6 +34,8 @@ type Options struct {
 	Server  string
 	// SSHD are further lines for each sshd_config.
 	SSHD []string
+	// Busybox gives the hosts busybox's sh and tools instead of the machine's own.
+	Busybox bool
 	// Shell of the user deploy. Default /bin/sh.
 	Shell string
 }

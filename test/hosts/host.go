@@ -76,6 +76,11 @@ func (h *Host) prepare() error {
 			return err
 		}
 	}
+	if o.Busybox {
+		if err := busybox(filepath.Join(config, "bin")); err != nil {
+			return err
+		}
+	}
 	if o.Docroot != "" {
 		if err := copyProgram(o.Server, filepath.Join(config, "serve")); err != nil {
 			return err
@@ -90,6 +95,27 @@ func (h *Host) prepare() error {
 		}
 	}
 	return os.Chmod(filepath.Join(h.Dir, "tmp"), 0o777|fs.ModeSticky)
+}
+
+// busybox fills a directory with links to busybox under the names of its tools.
+func busybox(bin string) error {
+	program, err := exec.LookPath("busybox")
+	if err != nil {
+		return fmt.Errorf("busybox is missing (apt-get install busybox-static): %w", err)
+	}
+	names, err := exec.Command(program, "--list").Output()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return err
+	}
+	for _, name := range strings.Fields(string(names)) {
+		if err := os.Symlink(program, filepath.Join(bin, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func copyProgram(from, to string) error {
@@ -223,7 +249,7 @@ func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 func (h *Host) Shell(ctx context.Context, user, script string) (string, error) {
 	args := []string{"sh", "-c", script}
 	if user != "root" {
-		args = append([]string{"setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"}, args...)
+		args = append([]string{"/usr/bin/setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"}, args...)
 	}
 	out, err := h.Command(ctx, args...).CombinedOutput()
 	if err != nil {

@@ -15,6 +15,7 @@ for pair in passwd:/etc/passwd group:/etc/group shadow:/etc/shadow www:/var/www 
 	mkdir -p "/var/www" /srv /home
 	mount --bind "$dir/${pair%%:*}" "${pair#*:}"
 done
+[ ! -d /run/host/bin ] || mount --bind /run/host/bin /usr/local/bin
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 ip link set lo up
 until ip link set eth0 up 2>/dev/null; do sleep 0.05; done
