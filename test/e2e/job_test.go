@@ -170,8 +170,6 @@ func TestBadInputEndsWithAReason(t *testing.T) {
 	}{
 		{name: "no-revision", revision: "v9", reason: v1alpha1.ReasonRevisionNotFound},
 		{name: "failing", script: "echo the reason is here; exit 3", revision: "v1", reason: v1alpha1.ReasonBuildFailed},
-		{name: "no-image", revision: "v1", reason: v1alpha1.ReasonImageNotFound,
-			change: func(s *v1alpha1.Service) { s.Spec.Build.Image = "slipway/there-is-none:1" }},
 		{name: "hanging", script: "exec sleep 600", revision: "v1", reason: v1alpha1.ReasonBuildTimedOut,
 			change: func(s *v1alpha1.Service) { s.Spec.Build.Timeout = metav1.Duration{Duration: 10 * time.Second} }},
 		{name: "empty", script: "rm -rf ./*", revision: "v1", reason: v1alpha1.ReasonArtifactRefused},
@@ -194,6 +192,27 @@ func TestBadInputEndsWithAReason(t *testing.T) {
 			g.Expect(w.onHost(0, "srv/www/"+c.name+"/current")).NotTo(BeAnExistingFile())
 		})
 	}
+}
+
+// A registry that does not answer may come back, so the Release goes on trying for five minutes; it says why at once.
+func TestMissingImageIsNamedAtOnce(t *testing.T) {
+	w := shared
+	r := newRepository(t)
+	r.commit("v1", map[string]string{"index.html": "one\n"})
+	w.service(t, "no-image", r, "", func(s *v1alpha1.Service) { s.Spec.Build.Image = "slipway/there-is-none:1" })
+	w.release(t, "no-image-1", "no-image", "v1")
+	g := NewWithT(t)
+	release := &v1alpha1.Release{}
+	g.Eventually(func(g Gomega) {
+		g.Expect(w.client.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "no-image-1"}, release)).To(Succeed())
+		built := meta.FindStatusCondition(release.Status.Conditions, "Built")
+		g.Expect(built).NotTo(BeNil())
+		g.Expect(built.Reason).To(Equal(v1alpha1.ReasonImageNotFound), built.Message)
+	}, time.Minute, 200*time.Millisecond).Should(Succeed())
+	before := release.DeepCopy()
+	release.Spec.Abort = true
+	g.Expect(w.client.Patch(t.Context(), release, client.MergeFrom(before))).To(Succeed())
+	w.finished(t, "no-image-1")
 }
 
 func TestRefusedAtAdmission(t *testing.T) {
