@@ -22,6 +22,8 @@ const (
 	defaultTimeout = 10 * time.Minute
 	// afterwards is how much longer than the script's own limit its report is waited for.
 	afterwards = 15 * time.Second
+	// farewell is how long a session has to end that is no longer wanted.
+	farewell = 3 * time.Second
 	// maxPullValid bounds the life of a host's certificate for the depot.
 	maxPullValid = 30 * time.Minute
 )
@@ -30,11 +32,11 @@ const (
 func (p *Pool) Probe(ctx context.Context, host Host, owner Owner, deploy v1alpha1.DeploySpec) (Observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Probe)
 	defer cancel()
-	c, release, err := p.enter(ctx, &host)
+	c, err := p.enter(ctx, &host)
 	if err != nil {
 		return Observation{}, err
 	}
-	defer release()
+	defer c.leave()
 	stdin, err := load(probeValues("probe", host.User, owner, &deploy, p.options.Probe))
 	if err != nil {
 		return Observation{}, &Failure{Step: "Probe", Reason: v1alpha1.ReasonPathRefused, Message: err.Error(), Terminal: true, HostKey: c.hostKey}
@@ -62,11 +64,11 @@ func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress fun
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit+afterwards)
 	defer cancel()
-	c, release, err := p.enter(ctx, &host)
+	c, err := p.enter(ctx, &host)
 	if err != nil {
 		return Result{}, err
 	}
-	defer release()
+	defer c.leave()
 	r := &report{now: p.options.Now, progress: progress}
 	failure := p.deliver(ctx, c, &host, &order, limit, r)
 	if failure != nil {
@@ -76,7 +78,7 @@ func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress fun
 	return Result{Observation: r.state.observation(c.hostKey), Steps: r.steps, BytesReceived: r.bytes, PruneError: r.prune}, nil
 }
 
-func (p *Pool) deliver(ctx context.Context, c *connection, host *Host, order *Order, limit time.Duration, r *report) *Failure {
+func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, limit time.Duration, r *report) *Failure {
 	refused := func(err error) *Failure {
 		return &Failure{Step: "Prepare", Reason: v1alpha1.ReasonDeliveryFailed, Message: err.Error(), Terminal: true}
 	}
@@ -112,37 +114,74 @@ func (p *Pool) deliver(ctx context.Context, c *connection, host *Host, order *Or
 	return sessionFailure(ctx, step, sessionErr, readErr, r, stderr)
 }
 
-// enter takes a slot and the host's connection.
-func (p *Pool) enter(ctx context.Context, host *Host) (*connection, func(), error) {
+// enter takes a slot, the host's connection and a session on it.
+func (p *Pool) enter(ctx context.Context, host *Host) (*visit, error) {
 	if host.Port == 0 {
 		host.Port = 22
 	}
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, &Failure{Step: connectStep, Reason: v1alpha1.ReasonTimedOut, Message: "too many hosts are talked to at once: waited for a turn until the time was over"}
+	if !take(ctx, p.slots) {
+		return nil, &Failure{Step: connectStep, Reason: v1alpha1.ReasonTimedOut, Message: "too many hosts are talked to at once: waited for a turn until the time was over"}
 	}
-	c, release, err := p.connect(ctx, host)
+	v, kept, err := p.visit(ctx, host)
+	if errors.Is(err, errNoSession) && kept && ctx.Err() == nil {
+		// A kept connection may have died without anybody noticing: nothing was done over it, so try a fresh one.
+		v, _, err = p.visit(ctx, host)
+	}
 	if err != nil {
 		<-p.slots
-		return nil, nil, connectFailure(host, err)
+		return nil, connectFailure(host, err)
 	}
-	select {
-	case c.sessions <- struct{}{}:
-	case <-ctx.Done():
-		release()
-		<-p.slots
-		return nil, nil, &Failure{Step: connectStep, Reason: v1alpha1.ReasonTimedOut, Message: "too many sessions on this host at once: waited for a turn until the time was over"}
+	return v, nil
+}
+
+// visit is one session on a host.
+type visit struct {
+	*connection
+	session *ssh.Session
+	leave   func()
+}
+
+var errNoSession = errors.New("the host opens no session")
+
+func (p *Pool) visit(ctx context.Context, host *Host) (v *visit, kept bool, err error) {
+	c, kept, err := p.connect(ctx, host)
+	if err != nil {
+		return nil, kept, err
 	}
-	return c, func() {
+	if !take(ctx, c.sessions) {
+		p.release(c)
+		return nil, kept, fmt.Errorf("%w: too many run at once: %w", errNoSession, ctx.Err())
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.client.Close() })
+	session, err := c.client.NewSession()
+	stop()
+	if err != nil {
 		<-c.sessions
-		release()
+		p.release(c)
+		_ = c.client.Close()
+		<-c.gone
+		return nil, kept, fmt.Errorf("%w: %w", errNoSession, err)
+	}
+	return &visit{connection: c, session: session, leave: func() {
+		_ = session.Close()
+		<-c.sessions
+		p.release(c)
 		<-p.slots
-	}, nil
+	}}, kept, nil
+}
+
+// take takes a place, unless the time is over first.
+func take(ctx context.Context, places chan struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // runLending runs the script while the connection's agent lends the credential for the depot, until it was used.
-func (p *Pool) runLending(ctx context.Context, c *connection, access *pullAccess, stdin func(bool) ([]byte, error), r *report) (sessionErr, readErr error, stderr string, err error) {
+func (p *Pool) runLending(ctx context.Context, c *visit, access *pullAccess, stdin func(bool) ([]byte, error), r *report) (sessionErr, readErr error, stderr string, err error) {
 	prepare := func(session *ssh.Session) ([]byte, error) {
 		if len(access.privateKey) == 0 {
 			return stdin(true)
@@ -176,17 +215,19 @@ func (p *Pool) runLending(ctx context.Context, c *connection, access *pullAccess
 }
 
 // run runs the script and reads its report to the end. The script itself does not end when the session does.
-func (p *Pool) run(ctx context.Context, c *connection, stdin []byte, r *report, prepare func(*ssh.Session) ([]byte, error)) (sessionErr, readErr error, stderr string) {
+func (p *Pool) run(ctx context.Context, c *visit, stdin []byte, r *report, prepare func(*ssh.Session) ([]byte, error)) (sessionErr, readErr error, stderr string) {
+	session, ended := c.session, make(chan struct{})
+	defer close(ended)
 	stop := context.AfterFunc(ctx, func() {
-		// A session on a connection that hangs can't be closed on its own.
-		_ = c.client.Close()
+		_ = session.Close() // others may use the connection
+		select {
+		case <-ended:
+		case <-time.After(farewell):
+			_ = c.client.Close() // a session on a connection that hangs can't be closed on its own
+		}
 	})
 	defer stop()
-	session, err := c.client.NewSession()
-	if err != nil {
-		return fmt.Errorf("open a session: %w", err), nil, ""
-	}
-	defer func() { _ = session.Close() }()
+	var err error
 	if prepare != nil {
 		if stdin, err = prepare(session); err != nil {
 			return err, nil, ""

@@ -104,7 +104,8 @@ func identityOf(host *Host) identity {
 }
 
 // connect returns the host's connection, which must be given back by release.
-func (p *Pool) connect(ctx context.Context, host *Host) (c *connection, release func(), err error) {
+// kept says whether it was there already.
+func (p *Pool) connect(ctx context.Context, host *Host) (c *connection, kept bool, err error) {
 	id := identityOf(host)
 	p.mu.Lock()
 	e := p.entries[id]
@@ -116,26 +117,26 @@ func (p *Pool) connect(ctx context.Context, host *Host) (c *connection, release 
 	select {
 	case e.connecting <- struct{}{}:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
 	defer func() { <-e.connecting }()
 	if c := p.reuse(e, host); c != nil {
-		return c, func() { p.release(c) }, nil
+		return c, true, nil
 	}
 	c, err = p.dial(ctx, host)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
 	if p.closed {
 		_ = c.client.Close()
-		return nil, nil, fmt.Errorf("%w: the pool is closed", errDial)
+		return nil, false, fmt.Errorf("%w: the pool is closed", errDial)
 	}
 	e.conn = c
 	c.users++
 	go p.forget(id, e, c)
-	return c, func() { p.release(c) }, nil
+	return c, false, nil
 }
 
 // reuse returns the kept connection if it is alive and proved itself with the pinned key.

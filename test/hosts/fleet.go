@@ -40,6 +40,9 @@ type Options struct {
 	Shell string
 }
 
+// bridgeName and a number name the bridge of a fleet.
+const bridgeName = "slwhost"
+
 // Fleet is a set of hosts on one bridge.
 type Fleet struct {
 	// Hosts in the order of their names.
@@ -119,7 +122,7 @@ func (f *Fleet) start(ctx context.Context) error {
 // bridge makes a bridge with a free network 10.213.X.0/24.
 func (f *Fleet) bridge() (network string, err error) {
 	for x := 1; x < 250; x++ {
-		name := fmt.Sprintf("slwhost%d", x)
+		name := fmt.Sprintf("%s%d", bridgeName, x)
 		if _, err := net.InterfaceByName(name); err == nil {
 			continue
 		}

@@ -89,12 +89,27 @@ func (h *Host) prepare() error {
 	if err := makeKey(filepath.Join(config, "key")); err != nil {
 		return err
 	}
+	if err := h.moreKeys(config); err != nil {
+		return err
+	}
 	for _, dir := range []string{"www", "srv", "home/deploy"} {
 		if err := os.Chown(filepath.Join(h.Dir, dir), UID, UID); err != nil {
 			return err
 		}
 	}
 	return os.Chmod(filepath.Join(h.Dir, "tmp"), 0o777|fs.ModeSticky)
+}
+
+// moreKeys makes an RSA host key and a certificate of the first host key, for sshd_config lines that name them.
+func (h *Host) moreKeys(config string) error {
+	rsa, ca, key := filepath.Join(config, "rsa"), filepath.Join(config, "ca"), filepath.Join(config, "key")
+	if _, err := os.Stat(key + "-cert.pub"); err == nil {
+		return nil
+	}
+	return errors.Join(
+		run("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", rsa),
+		makeKey(ca),
+		run("ssh-keygen", "-q", "-s", ca, "-h", "-I", h.Name, "-n", h.Name+","+h.Address, key+".pub"))
 }
 
 // busybox fills a directory with links to busybox under the names of its tools.
@@ -128,9 +143,7 @@ func copyProgram(from, to string) error {
 
 // Boot starts the host, at first or after Kill: its files are what they were.
 func (h *Host) Boot(ctx context.Context) error {
-	prefix := h.fleet.Gateway[:strings.LastIndexByte(h.fleet.Gateway, '.')]
-	number := prefix[strings.LastIndexByte(prefix, '.')+1:]
-	outside := fmt.Sprintf("slw%sv%d", number, h.index)
+	outside := h.link()
 	h.process = exec.Command("unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
 		"sh", "-c", hostScript, "host", h.Dir, h.Name, h.Address+"/24", h.fleet.Gateway, h.fleet.options.Disk)
 	h.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -164,6 +177,11 @@ func (h *Host) Boot(ctx context.Context) error {
 		return errors.New("sshd does not answer: " + h.log())
 	}
 	return nil
+}
+
+// link is the name of this machine's end of the host's cable.
+func (h *Host) link() string {
+	return fmt.Sprintf("slw%sv%d", strings.TrimPrefix(h.fleet.Bridge, bridgeName), h.index)
 }
 
 // separated says whether the host has a network of its own by now.
@@ -201,6 +219,10 @@ func (h *Host) Kill() error {
 	}
 	if h.ended != nil {
 		<-h.ended
+	}
+	// The kernel takes its time to remove a network namespace, and the cable with it.
+	if _, err := net.InterfaceByName(h.link()); err == nil {
+		_ = run("ip", "link", "delete", h.link())
 	}
 	return nil
 }
