@@ -40,7 +40,8 @@ func standaloneCommand() *cobra.Command {
 	m.metricsAddress, m.healthAddress = "0", "0"
 	f := c.Flags()
 	f.StringVar(&o.Dir, "dir", standalone.DefaultDir(), "directory that keeps all state")
-	f.StringVar(&o.ControlPlaneDir, "controlplane-dir", "", "directory of etcd, kube-apiserver and kube-controller-manager (default: $KUBEBUILDER_ASSETS, then the cache of hack/controlplane/build.sh)")
+	f.StringVar(&o.ControlPlaneDir, "controlplane-dir", "",
+		"directory of etcd, kube-apiserver and kube-controller-manager (default: $KUBEBUILDER_ASSETS, then the cache of hack/controlplane/build.sh)")
 	f.StringVar(&o.AdvertiseAddress, "advertise-address", "", "address of this machine where hosts and build containers reach the depot (default: the one it uses towards others)")
 	f.IntVar(&o.DepotPort, "depot-port", 0, "port of the depot (default: a free one, the same at each start)")
 	f.StringVar(&m.gitCABundle, "host-ca-bundle", "", "file of further certificate authorities: git servers are checked by it, and build containers get it in place of their own")

@@ -43,7 +43,8 @@ func foreignMessage(f *facts, uid v1alpha1.UID) string {
 	if more := len(hosts) - 3; more > 0 {
 		shown += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("%s at %s: delivered by another Service object (UID %s); to take the hosts over as they are, set spec.adopt.fromUID to that UID", f.service.Spec.Deploy.Path, shown, uid)
+	return fmt.Sprintf("%s at %s: delivered by another Service object (UID %s); to take the hosts over as they are, set spec.adopt.fromUID to that UID",
+		f.service.Spec.Deploy.Path, shown, uid)
 }
 
 // adopt takes over what an earlier Service object delivered, once, after a person's consent: from the depot's own

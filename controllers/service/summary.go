@@ -108,7 +108,8 @@ func driftStorm(f *facts) {
 		return
 	}
 	conditions.True(&status.Conditions, f.service.Generation, v1alpha1.ConditionDriftStorm, v1alpha1.ReasonTooManyDrifted, fmt.Sprintf(
-		"%d of %d hosts drifted at once, more than maxUnavailable: nothing is repaired by itself; see what changed them, then create a Release to deliver anew", status.Targets.Drifted, status.Targets.Total))
+		"%d of %d hosts drifted at once, more than maxUnavailable: nothing is repaired by itself; see what changed them, then create a Release to deliver anew",
+		status.Targets.Drifted, status.Targets.Total))
 }
 
 // diverged says whether a person's Release runs instead of spec.revision.
@@ -196,7 +197,8 @@ func requestFailed(f *facts) *verdict {
 	}
 	for _, entry := range f.service.Status.History {
 		if entry.Release == requested.Release && entry.Outcome != v1alpha1.ReasonSucceeded && entry.Outcome != v1alpha1.ReasonSuperseded {
-			return &verdict{conditions.Stalled, "ReleaseFailed", v1alpha1.ReasonReleaseFailed, fmt.Sprintf("Release %s of %s: %s: %s", entry.Release, requested.Revision, entry.Reason, entry.Message)}
+			return &verdict{conditions.Stalled, "ReleaseFailed", v1alpha1.ReasonReleaseFailed,
+				fmt.Sprintf("Release %s of %s: %s: %s", entry.Release, requested.Revision, entry.Reason, entry.Message)}
 		}
 	}
 	return nil
@@ -254,7 +256,8 @@ func mixed(f *facts) *verdict {
 		return nil
 	}
 	return &verdict{conditions.Stalled, "Mixed", v1alpha1.ReasonMixed, fmt.Sprintf(
-		"%d of %d Targets run another artifact than Release %s, because a rollout ended half-way; create a Release of the revision that should run", other, len(f.targets), current.Release)}
+		"%d of %d Targets run another artifact than Release %s, because a rollout ended half-way; create a Release of the revision that should run",
+		other, len(f.targets), current.Release)}
 }
 
 // short is the first eight digits of a commit.

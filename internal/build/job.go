@@ -28,7 +28,7 @@ const (
 	// HomeDir is the script's home: tools keep their caches there. It goes with the Pod.
 	HomeDir = "/slipway/home"
 	// CredentialDir holds what fetch and publish show to the depot. The build container does not see it.
-	CredentialDir = "/slipway/credential"
+	CredentialDir = "/slipway/credential" //nolint:gosec // a place, not a credential
 )
 
 // buildUser runs all three containers: nobody's user, so that Pod Security "restricted" holds.

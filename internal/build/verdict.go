@@ -18,11 +18,11 @@ import (
 type State int
 
 const (
-	// Running: not ended yet.
+	// Running has not ended yet.
 	Running State = iota
-	// Succeeded: the artifact is published.
+	// Succeeded has its artifact published.
 	Succeeded
-	// Failed: it ended without an artifact.
+	// Failed ended without an artifact.
 	Failed
 )
 

@@ -64,13 +64,13 @@ func Get(conditions []metav1.Condition, kind string) metav1.Condition {
 type State int
 
 const (
-	// InProgress: the controller works on it.
+	// InProgress says that the controller works on it.
 	InProgress State = iota
-	// Current: the object is what its spec asks for.
+	// Current says that the object is what its spec asks for.
 	Current
-	// Waiting: it is not what its spec asks for, and the controller tries again by itself.
+	// Waiting says that it is not what its spec asks for, and that the controller tries again by itself.
 	Waiting
-	// Stalled: nothing more will happen without a person.
+	// Stalled says that nothing more will happen without a person.
 	Stalled
 )
 

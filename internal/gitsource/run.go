@@ -49,7 +49,8 @@ func (o Options) git(ctx context.Context, dir, remote string, c depot.GitCredent
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env = dir, append(environment, "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir)) // never a repository around it
+	cmd.Dir, cmd.Env = dir, environment
+	cmd.Env = append(cmd.Env, "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir)) // never a repository around it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second

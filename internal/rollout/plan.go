@@ -94,7 +94,7 @@ func (in *Input) candidates(hosts []Host, plan *Plan) []candidate {
 	var movable []candidate
 	for i := range hosts {
 		host := &hosts[i]
-		c, wanted := in.candidate(host, plan.Storm)
+		c, wanted := in.candidate(host)
 		if !wanted {
 			continue
 		}
@@ -121,7 +121,7 @@ func rank(h *Host) int {
 }
 
 // candidate says whether a host should move at all, and where to.
-func (in *Input) candidate(host *Host, storm bool) (candidate, bool) {
+func (in *Input) candidate(host *Host) (candidate, bool) {
 	record, why := in.Slot.Resolve(*host)
 	switch {
 	case record == nil:

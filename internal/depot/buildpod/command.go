@@ -47,9 +47,10 @@ func NewCommand() *cobra.Command {
 	}}
 	publish.Flags().StringVar(&o.Output, "output", ".", "the directory below the source's root that becomes the artifact")
 	publish.Flags().StringArrayVar(&o.Exclude, "exclude", nil, "a path or pattern that is left out; may be given several times")
-	rsh := &cobra.Command{Use: "rsh HOST COMMAND...", Short: "Be rsync's remote shell", Hidden: true, Args: cobra.MinimumNArgs(2), RunE: func(cmd *cobra.Command, args []string) error {
+	rsh := &cobra.Command{Use: "rsh HOST COMMAND...", Short: "Be rsync's remote shell", Hidden: true, Args: cobra.MinimumNArgs(2)}
+	rsh.RunE = func(cmd *cobra.Command, args []string) error {
 		return remoteShell(cmd.Context(), o.Credential, args[1:])
-	}}
+	}
 	rsh.Flags().SetInterspersed(false)
 	root.AddCommand(fetch, publish, rsh)
 	return root

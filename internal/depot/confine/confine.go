@@ -35,7 +35,7 @@ func NewCommand() *cobra.Command {
 		Use: name + " ro|rw DIR -- PROGRAM...", Hidden: true, Args: cobra.MinimumNArgs(3), DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) < 4 || args[2] != "--" {
-				return errors.New("usage: confined ro|rw DIR -- PROGRAM...")
+				return errors.New("usage: confined ro|rw DIR -- PROGRAM [ARGUMENT]")
 			}
 			return run(args[0] == "rw", args[1], args[3:])
 		},

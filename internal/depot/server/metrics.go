@@ -17,7 +17,9 @@ type Metrics struct {
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		Sessions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "slipway_depot_sessions_total", Help: "Sessions begun, by principal."}, []string{"principal"}),
-		Bytes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "slipway_depot_bytes_total", Help: "Bytes moved in finished sessions, by principal and direction."}, []string{"principal", "direction"}),
+		Bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slipway_depot_bytes_total", Help: "Bytes moved in finished sessions, by principal and direction.",
+		}, []string{"principal", "direction"}),
 		Refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "slipway_depot_refusals_total", Help: "Logins, channels, commands and artifacts refused."}, []string{"what"}),
 	}
 	if registry != nil {

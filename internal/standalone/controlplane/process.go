@@ -90,7 +90,7 @@ func (p *process) stop(grace time.Duration) {
 
 // ended says how the child ended, with the last lines of its log.
 func (p *process) ended() error {
-	return fmt.Errorf("%s has ended (%v); its log is %s and ends with:\n%s", p.name, p.err, p.log, tail(p.log, 8))
+	return fmt.Errorf("%s has ended (%w); its log is %s and ends with:\n%s", p.name, p.err, p.log, tail(p.log, 8))
 }
 
 func tail(file string, lines int) string {
