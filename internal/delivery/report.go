@@ -22,6 +22,7 @@ const (
 	maxSteps  = 32
 	maxHeld   = 1000
 	maxText   = 1024
+	maxBytes  = 1 << 60
 )
 
 // errTooLong says that a host sent more than any script of ours would.
@@ -146,7 +147,9 @@ func (r *report) take(text []byte) {
 		e.Fail.Step, e.Fail.Reason, e.Fail.Message = shorten(e.Fail.Step), shorten(e.Fail.Reason), shorten(e.Fail.Message)
 		r.fail = e.Fail
 	}
-	r.bytes += max(e.Bytes, 0)
+	if e.Bytes > 0 && e.Bytes < maxBytes {
+		r.bytes = min(r.bytes+e.Bytes, maxBytes)
+	}
 	if e.State != nil {
 		r.state = e.State
 	}
