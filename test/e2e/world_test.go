@@ -87,6 +87,11 @@ func (w *world) prepare() error {
 	if err := w.start(); err != nil {
 		return err
 	}
+	return w.credentials()
+}
+
+// credentials makes the Secret and the ConfigMap that Services reach the hosts with.
+func (w *world) credentials() error {
 	key, err := os.ReadFile(filepath.Join(w.dir, "hosts", "id"))
 	if err != nil {
 		return err
@@ -143,6 +148,19 @@ func (w *world) start() error {
 func (w *world) kill() {
 	_ = w.command.Process.Kill()
 	_ = w.command.Wait()
+}
+
+// lose ends everything and starts it again with an empty etcd, as after a loss without a backup. The depot's volume and
+// the hosts stay.
+func (w *world) lose() error {
+	w.kill()
+	if err := os.RemoveAll(filepath.Join(w.dir, "state", "controlplane", "etcd")); err != nil {
+		return err
+	}
+	if err := w.start(); err != nil {
+		return err
+	}
+	return w.credentials()
 }
 
 func (w *world) remove() {
