@@ -46,6 +46,7 @@ forget() {
 # unreachable makes a verdict of what ssh or rsync said.
 unreachable() {
 	if grep -q 'No space left on device\|Disk quota exceeded' "$w/error"; then
+		rm -rf "${new:-$w/none}" # give the room back to what runs
 		fail DiskFull "the disk filled up while $1: free some space or lower deploy.keepReleases"
 	fi
 	unreachable_said=$(tail -n 3 "$w/error")
@@ -118,5 +119,6 @@ mend() {
 		fi
 	done <"$w/differences"
 	transfer "$new" --checksum
-	verified "$new" || fail VerifyFailed "what arrived differs from the manifest of $v_digest: $(some "$w/differences")"
+	verified "$new" || rm -rf "$new"
+	[ -d "$new" ] || fail VerifyFailed "what arrived differs from the manifest of $v_digest: $(some "$w/differences")"
 }
