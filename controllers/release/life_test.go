@@ -247,3 +247,36 @@ func TestAReleaseOfAReCreatedServiceEnds(t *testing.T) {
 	w.g.Expect(w.outcome("blog-1")).To(Equal(v1alpha1.ReasonServiceReplaced))
 	w.g.Expect(w.blog().Status.Rolling).To(BeNil())
 }
+
+func TestAReleaseNamesTheServiceItMisses(t *testing.T) {
+	w := newWorld(t)
+	w.release("blog-1", "v1")
+	w.pass()
+	w.pass()
+	ready := conditions.Get(w.get("blog-1").Status.Conditions, v1alpha1.ConditionReady)
+	w.g.Expect(ready.Reason).To(Equal(v1alpha1.ReasonServiceNotFound))
+	w.g.Expect(ready.Message).To(ContainSubstring(`no Service "blog"`))
+	w.service(1) // manifests of one folder come in any order
+	w.until(w.finishedAll("blog-1"))
+	w.g.Expect(w.outcome("blog-1")).To(Equal(v1alpha1.ReasonSucceeded))
+}
+
+func TestAnEditOfTheServiceDoesNotReachAResolvedRelease(t *testing.T) {
+	w := newWorld(t)
+	w.service(1)
+	w.release("blog-1", "v1")
+	w.until(func() bool { return conditions.IsTrue(w.get("blog-1").Status.Conditions, v1alpha1.ConditionResolved) })
+	service := w.blog()
+	service.Spec.Build.Script = "echo edited"
+	w.g.Expect(w.client.Update(t.Context(), service)).To(Succeed())
+	w.until(w.finishedAll("blog-1"))
+	build := w.jobs()[0].Spec.Template.Spec.InitContainers[1]
+	for _, variable := range build.Env {
+		if variable.Name == "SLIPWAY_SCRIPT" {
+			w.g.Expect(variable.Value).To(Equal("true"))
+		}
+	}
+	w.release("blog-2", "v1")
+	w.until(w.finishedAll("blog-2"))
+	w.g.Expect(w.get("blog-2").Status.Artifact.Reused).To(BeFalse(), "another script is another build")
+}
