@@ -1,0 +1,33 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/depot/store"
+)
+
+// depotLogCommand prints a kept build log where the depot's directory is at hand: the Pod may be long gone.
+func depotLogCommand() *cobra.Command {
+	var data string
+	c := &cobra.Command{
+		Use:   "log STORAGE-ID JOB",
+		Short: "Print the kept log of a build: .status.storageID of the Service, .status.build.job of the Release",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			artifacts, err := store.Open(filepath.Join(data, "store"), clock.RealClock{})
+			if err != nil {
+				return err
+			}
+			return artifacts.ReadLog(v1alpha1.UID(args[0]), args[1], c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&data, "data", "/var/lib/slipway", "the depot's directory (standalone: DIR/depot)")
+	return c
+}
