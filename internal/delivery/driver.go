@@ -102,7 +102,8 @@ func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, 
 	switch {
 	case err != nil:
 		return refused(err)
-	case r.done != nil && r.state != nil && r.done.Digest == order.Digest && r.done.Fence == order.Fence:
+	case r.done != nil && r.state != nil && *r.done == (doneLine{order.Digest, order.Fence}) &&
+		r.state.Digest == order.Digest && r.state.SwitchedFence == order.Fence:
 		return nil
 	case r.fail != nil:
 		return scriptFailure(r)

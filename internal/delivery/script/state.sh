@@ -63,6 +63,9 @@ unlock_fence() { exec 8<&-; }
 # follows.
 compare_fence() {
 	seen=$(seen_fence)
+	case $seen in
+	*[!0-9]*) fail PathRefused "$state/fence is damaged: write the highest fence of this host's Target into it, or remove it if nothing else delivers here" terminal ;;
+	esac
 	if [ "$seen" -gt "$v_fence" ]; then
 		fail FencedOff "this host has seen fence $seen, higher than this delivery's $v_fence: another controller or a newer order leads it" "$seen"
 	elif [ "$seen" -eq "$v_fence" ] && [ "$(value fence digest)" != "$v_digest" ]; then
