@@ -61,6 +61,31 @@ func TestSameOrderTwiceAtOnce(t *testing.T) {
 	s.Expect(s.shell("ls /var/www/blog/releases | wc -l")).To(Equal("1\n"))
 }
 
+// Of two Services that claim one path at once, one gets it and the other is told whose it is.
+func TestOnePathTwoServices(t *testing.T) {
+	s := newSite(t, hosts.Options{})
+	order := s.order(s.depot.publish(t, first))
+	errs := make([]error, 4)
+	var all sync.WaitGroup
+	for i := range errs {
+		order := order
+		order.Owner.Service = v1alpha1.UID("5f6c1a5e-0000-4000-8000-00000000001" + string(rune('0'+i)))
+		all.Go(func() { _, errs[i] = s.pool.Deliver(context.Background(), s.reach, order, nil) })
+	}
+	all.Wait()
+	won := 0
+	for _, err := range errs {
+		var failure *delivery.Failure
+		if !errors.As(err, &failure) {
+			s.Expect(err).NotTo(HaveOccurred())
+			won++
+			continue
+		}
+		s.Expect(failure.Reason).To(Or(Equal(v1alpha1.ReasonForeignOwner), Equal(v1alpha1.ReasonExistingContent)))
+	}
+	s.Expect(won).To(Equal(1))
+}
+
 // uid 0 under another name than root is refused: whoever says "deploy" does not mean root.
 func TestRootRefused(t *testing.T) {
 	s := newSite(t, hosts.Options{})

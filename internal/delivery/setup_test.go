@@ -42,6 +42,7 @@ func newSite(t *testing.T, options hosts.Options) *site {
 		t.Skip(err)
 	}
 	g := NewWithT(t)
+	t.Parallel()
 	options.Dir = t.TempDir()
 	fleet, err := hosts.Start(t.Context(), options)
 	g.Expect(err).NotTo(HaveOccurred())

@@ -42,20 +42,25 @@ foreign() {
 	done
 }
 
-# claim makes the path ours: it is empty, or its owner consented.
+# claim makes the path ours: it is empty, or its owner consented. Somebody else may claim it at the same time: the marker
+# is looked for again under the lock.
 claim() {
 	mkdir -p "$path" 2>/dev/null || fail PathRefused "can't make $path: make it and give it to $(id -un)"
 	claim_inner=$(find "$path" -mindepth 2 -maxdepth 5 -name .slipway -type d 2>/dev/null | head -n 1)
 	[ -z "$claim_inner" ] || fail PathRefused "$path holds ${claim_inner%/.slipway}, which is delivered to as well" terminal
 	foreign >"$w/foreign"
-	if [ -s "$w/foreign" ] && [ "$v_adopt" != 1 ]; then
+	if [ -s "$w/foreign" ] && [ "$v_adopt" != 1 ] && ! own; then
 		fail ExistingContent "$path holds files that Slipway did not put there: $(some "$w/foreign"). To take it over set deploy.adopt.existing: the files stay as $releases/pre-slipway" terminal
 	fi
 	(umask 077 && mkdir -p "$state") 2>/dev/null || fail PathRefused "can't write in ${state%/*}: give it to $(id -un)"
 	mkdir -p "$state/manifests" "$state/stamps" || fail DiskFull "can't write in $state"
-	# What was there is remembered before the marker makes the path ours.
-	[ ! -s "$w/foreign" ] || keep adopting <"$w/foreign" || exit 1
-	sentinel
+	lock_fence
+	if ! own; then
+		# What was there is remembered before the marker makes the path ours.
+		[ ! -s "$w/foreign" ] || keep adopting <"$w/foreign" || exit 1
+		sentinel
+	fi
+	unlock_fence
 }
 
 # fence is the first step: it proves leadership before anything is touched.
@@ -111,6 +116,7 @@ preflight() {
 			preflight_dir=${preflight_dir%/*}
 		done
 	fi
+	find "$state" -maxdepth 1 -type f -name '*.[0-9]*' -mtime +0 -exec rm -f {} + # left by scripts that were killed
 	for preflight_dir in "$releases"/*.tmp; do
 		[ -e "$preflight_dir" ] || continue
 		[ "${preflight_dir##*/}" = "${v_digest#sha256:}.tmp" ] || { chmod -R u+w "$preflight_dir" && rm -rf "$preflight_dir"; } 2>/dev/null

@@ -29,8 +29,8 @@ machine() {
 
 # keep replaces a file of the state by stdin, durably. As the end of a pipe it needs "|| exit 1" after it.
 keep() {
-	cat >"$state/$1.new" && sync "$state/$1.new" 2>/dev/null
-	mv -f "$state/$1.new" "$state/$1" || fail DiskFull "can't write $state/$1: is the disk full?"
+	cat >"$state/$1.$$" && sync "$state/$1.$$" 2>/dev/null
+	mv -f "$state/$1.$$" "$state/$1" || fail DiskFull "can't write $state/$1: is the disk full?"
 }
 
 # seen_fence prints the fence this machine has seen, and 0 on one whose state was copied.
