@@ -39,6 +39,8 @@ type Host struct {
 	index   int
 	process *exec.Cmd
 	ended   chan struct{}
+	// life closes with this process, however it ends, and the host ends with it.
+	life *os.File
 }
 
 // prepare lays out the host's directories.
@@ -152,8 +154,14 @@ func (h *Host) Boot(ctx context.Context) error {
 		return err
 	}
 	h.process.Stdout, h.process.Stderr = log, log
+	watched, life, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	h.life = life
+	h.process.ExtraFiles = []*os.File{watched}
 	err = h.process.Start()
-	_ = log.Close()
+	_, _ = log.Close(), watched.Close()
 	if err != nil {
 		return err
 	}
@@ -219,6 +227,7 @@ func (h *Host) Kill() error {
 	}
 	if h.ended != nil {
 		<-h.ended
+		_ = h.life.Close()
 	}
 	// The kernel takes its time to remove a network namespace, and the cable with it.
 	if _, err := net.InterfaceByName(h.link()); err == nil {

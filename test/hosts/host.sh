@@ -22,4 +22,7 @@ until ip link set eth0 up 2>/dev/null; do sleep 0.05; done
 ip address add "$address" dev eth0
 ip route add default via "$gateway"
 [ ! -x /run/host/serve ] || /run/host/serve serve --listen ":80" --docroot "$(cat /run/host/docroot)" >/run/host/http.log 2>&1 &
+# Descriptor 3 closes when whoever made this host is gone: then the host ends too.
+(read -r _ || kill -TERM 1) <&3 >/dev/null 2>&1 &
+exec 3<&-
 exec /usr/sbin/sshd -D -e -f /run/host/sshd_config 2>/run/host/sshd.log
