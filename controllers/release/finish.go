@@ -153,10 +153,8 @@ func (r *Reconciler) letGo(ctx context.Context, release *v1alpha1.Release) error
 				return err
 			}
 		}
-		if b.JobUID != "" && b.CompletionTime == nil && release.Status.Artifact == nil {
-			if err := r.deleteOwned(ctx, release, &batchv1.Job{ObjectMeta: meta}); err != nil {
-				return err
-			}
+		if err := r.cancelJob(ctx, release, &batchv1.Job{ObjectMeta: meta}); err != nil {
+			return err
 		}
 	}
 	before := release.DeepCopy()
@@ -166,6 +164,19 @@ func (r *Reconciler) letGo(ctx context.Context, release *v1alpha1.Release) error
 		return client.IgnoreNotFound(err)
 	}
 	return nil
+}
+
+// cancelJob deletes a Job of the Release that has not ended: nobody waits for it any more.
+func (r *Reconciler) cancelJob(ctx context.Context, release *v1alpha1.Release, job *batchv1.Job) error {
+	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	for _, c := range job.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
+			return nil
+		}
+	}
+	return r.deleteOwned(ctx, release, job)
 }
 
 // deleteOwned deletes a child of the Release, and nothing that has its name but another owner.

@@ -5,6 +5,7 @@ package build
 
 import (
 	"fmt"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -162,21 +163,21 @@ func confined() *corev1.SecurityContext {
 func fetchArgs(in Input) []string {
 	var args []string
 	for _, cache := range in.Build.Cache {
-		args = append(args, "--cache="+string(cache))
+		args = append(args, "--cache="+dollars(string(cache)))
 	}
 	return args
 }
 
 func publishArgs(in Input) []string {
-	args := []string{"--output=" + string(in.Build.Output.Path)}
+	args := []string{"--output=" + dollars(string(in.Build.Output.Path))}
 	for _, pattern := range in.Build.Output.Exclude {
-		args = append(args, "--exclude="+string(pattern))
+		args = append(args, "--exclude="+dollars(string(pattern)))
 	}
 	return append(args, fetchArgs(in)...)
 }
 
-// labelValue shortens a name to what a label may hold.
-func labelValue(name string) string { return name[:min(63, len(name))] }
+// labelValue shortens a name to what a label may hold: it ends in a letter or a digit.
+func labelValue(name string) string { return strings.TrimRight(name[:min(63, len(name))], "-.") }
 
 // CredentialSecret makes the Secret that fetch and publish show to the depot, and by which they know it.
 func CredentialSecret(in Input, privateKey, certificate []byte, endpoint depot.Endpoint) *corev1.Secret {

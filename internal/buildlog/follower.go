@@ -82,10 +82,7 @@ func (f *Follower) Done(namespace, job string) bool {
 // follow copies one log and begins anew when it broke off.
 func (f *Follower) follow(ctx context.Context, namespace, job string, storage v1alpha1.UID, secrets []string) {
 	for try := 1; ctx.Err() == nil; try++ {
-		reader, writer := io.Pipe()
-		go func() { _ = writer.CloseWithError(f.copy(ctx, namespace, job, writer)) }()
-		err := f.sink.WriteLog(ctx, storage, job, redact(reader, secrets))
-		_ = reader.CloseWithError(err)
+		err := f.keep(ctx, namespace, job, storage, secrets)
 		if err == nil {
 			return
 		}
@@ -100,12 +97,42 @@ func (f *Follower) follow(ctx context.Context, namespace, job string, storage v1
 	}
 }
 
-// copy writes the logs of the Pod's containers, one after the other, each under a line with its name.
-func (f *Follower) copy(ctx context.Context, namespace, job string, w io.Writer) error {
-	pod, err := f.pod(ctx, namespace, job)
+// keep writes a Job's log to the sink. Without a Pod nothing is written: the log that an earlier manager kept stays.
+func (f *Follower) keep(ctx context.Context, namespace, job string, storage v1alpha1.UID, secrets []string) error {
+	pod, err := f.pod(ctx, namespace, job, nil)
 	if err != nil || pod == "" {
 		return err
 	}
+	reader, writer := io.Pipe()
+	go func() { _ = writer.CloseWithError(f.copy(ctx, namespace, job, pod, writer)) }()
+	err = f.sink.WriteLog(ctx, storage, job, redact(reader, secrets))
+	_ = reader.CloseWithError(err)
+	return err
+}
+
+// copy writes the log of a Pod and of those that replaced it: an evicted Pod is made again.
+func (f *Follower) copy(ctx context.Context, namespace, job, pod string, w io.Writer) error {
+	seen := map[string]bool{}
+	for pod != "" {
+		if len(seen) > 0 {
+			if _, err := fmt.Fprintf(w, "=== the Pod was replaced by %s ===\n", pod); err != nil {
+				return err
+			}
+		}
+		seen[pod] = true
+		if err := f.containers(ctx, namespace, pod, w); err != nil {
+			return err
+		}
+		var err error
+		if pod, err = f.pod(ctx, namespace, job, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// containers writes the logs of a Pod's containers, one after the other, each under a line with its name.
+func (f *Follower) containers(ctx context.Context, namespace, pod string, w io.Writer) error {
 	for _, container := range []string{build.FetchContainer, build.BuildContainer, build.PublishContainer} {
 		started, err := f.started(ctx, namespace, pod, container)
 		if err != nil {
@@ -133,30 +160,52 @@ func (f *Follower) copy(ctx context.Context, namespace, job string, w io.Writer)
 	return nil
 }
 
-// pod waits for the Job's Pod and returns its name; empty if the Job is gone.
-func (f *Follower) pod(ctx context.Context, namespace, job string) (string, error) {
+// pod waits for a Pod of the Job that was not seen yet, and returns the newest one's name; empty if the Job has ended or
+// is gone.
+func (f *Follower) pod(ctx context.Context, namespace, job string, seen map[string]bool) (string, error) {
 	for {
+		// The Job first: a Pod that it made before it ended is in the list that is read after.
+		j, err := f.pods.BatchV1().Jobs(namespace).Get(ctx, job, metav1.GetOptions{})
+		gone := apierrors.IsNotFound(err)
+		if err != nil && !gone {
+			return "", fmt.Errorf("look at the build's Job: %w", err)
+		}
 		pods, err := f.pods.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
 			return "", fmt.Errorf("find the build's Pod: %w", err)
 		}
 		newest := -1
 		for i := range pods.Items {
-			if newest < 0 || pods.Items[i].CreationTimestamp.After(pods.Items[newest].CreationTimestamp.Time) {
+			if !seen[pods.Items[i].Name] && (newest < 0 || pods.Items[i].CreationTimestamp.After(pods.Items[newest].CreationTimestamp.Time)) {
 				newest = i
 			}
 		}
 		if newest >= 0 {
 			return pods.Items[newest].Name, nil
 		}
-		j, err := f.pods.BatchV1().Jobs(namespace).Get(ctx, job, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) || err == nil && j.Status.CompletionTime != nil {
+		if gone || ended(j) {
 			return "", nil
 		}
 		if err := pause(ctx); err != nil {
 			return "", err
 		}
 	}
+}
+
+// ended says whether a Job makes no further Pod. A failed Job has no completion time.
+func ended(job *batchv1.Job) bool {
+	if job.DeletionTimestamp != nil {
+		return true
+	}
+	for _, c := range job.Status.Conditions {
+		switch c.Type {
+		case batchv1.JobComplete, batchv1.JobFailed, batchv1.JobSuccessCriteriaMet, batchv1.JobFailureTarget:
+			if c.Status == corev1.ConditionTrue {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // started waits until a container has started; false if the Pod ended, or went, before it did.

@@ -19,6 +19,15 @@ const (
 	// minSecret is the shortest value that is taken for a secret: shorter ones would redact half of the log.
 	minSecret = 4
 	mask      = "***"
+	// overlap is how much of a long line is held back, so that a token at its end is seen whole.
+	overlap = 1 << 10
+)
+
+// A private key in PEM, line by line; a line may carry a prefix such as a time stamp only where the key begins or ends.
+var (
+	keyBegin = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----`)
+	keyBody  = regexp.MustCompile(`^\s*([A-Za-z0-9+/=]*|(Proc-Type|DEK-Info): .*)\s*$`)
+	keyEnd   = regexp.MustCompile(`-----END [A-Z0-9 ]*PRIVATE KEY-----`)
 )
 
 // patterns are secrets by their form: a URL's password, an Authorization header's value, well-known tokens.
@@ -39,8 +48,10 @@ type redactor struct {
 	longest int
 	// held is the end of a long line, which may be the beginning of a secret.
 	held []byte
-	out  []byte
-	err  error
+	// inKey is true between a private key's first and last line.
+	inKey bool
+	out   []byte
+	err   error
 }
 
 // redact returns r without the given secrets and without what looks like one.
@@ -74,20 +85,64 @@ func (r *redactor) Read(p []byte) (int, error) {
 // fill reads the next line, or the next piece of a very long one.
 func (r *redactor) fill() {
 	piece, err := r.in.ReadSlice('\n')
-	text := append(slices.Clone(r.held), piece...)
+	// NUL bytes go first: they may stand inside a secret, which would be whole again without them.
+	text := append(slices.Clone(r.held), bytes.ReplaceAll(piece, []byte{0}, nil)...)
 	r.held = nil
 	if errors.Is(err, bufio.ErrBufferFull) {
-		text = r.mask(text)
-		hold := min(max(r.longest-1, 0), len(text))
-		r.held = slices.Clone(text[len(text)-hold:])
-		r.out = text[:len(text)-hold]
+		cut := r.cut(text)
+		r.held = text[cut:]
+		r.out = r.mask(slices.Clone(text[:cut]))
 		return
 	}
 	r.err = err
-	r.out = r.mask(text)
+	if text = r.hideKey(text); text != nil {
+		r.out = r.mask(text)
+	}
 }
 
-// mask hides secrets and bytes that do not belong into a text.
+// cut is where a piece of a long line may be cut so that no secret lies across: what follows is held as it came.
+func (r *redactor) cut(text []byte) int {
+	cut := max(0, len(text)-max(r.longest-1, overlap))
+	for moved := true; moved; {
+		moved = false
+		for _, secret := range r.secrets {
+			from := max(0, cut-len(secret)+1)
+			if at := bytes.Index(text[from:min(len(text), cut+len(secret)-1)], secret); at >= 0 && from+at < cut {
+				cut, moved = from+at, true
+			}
+		}
+		for _, p := range patterns {
+			for _, found := range p.find.FindAllIndex(text, -1) {
+				if found[0] < cut && cut < found[1] {
+					cut, moved = found[0], true
+				}
+			}
+		}
+	}
+	if len(text)-cut > 2*maxLine { // one word of that length is no token: memory stays bounded
+		return len(text) - max(r.longest-1, overlap)
+	}
+	return cut
+}
+
+// hideKey drops the lines of a PEM private key, and nothing that does not look like one.
+func (r *redactor) hideKey(line []byte) []byte {
+	switch {
+	case keyBegin.Match(line):
+		r.inKey = true
+		return []byte(mask + " a private key " + mask + "\n")
+	case r.inKey && keyBody.Match(line):
+		return nil
+	case r.inKey:
+		r.inKey = false
+		if keyEnd.Match(line) {
+			return nil
+		}
+	}
+	return line
+}
+
+// mask hides secrets.
 func (r *redactor) mask(text []byte) []byte {
 	for _, secret := range r.secrets {
 		text = bytes.ReplaceAll(text, secret, []byte(mask))
@@ -97,5 +152,5 @@ func (r *redactor) mask(text []byte) []byte {
 			text = p.find.ReplaceAll(text, p.replace)
 		}
 	}
-	return bytes.ReplaceAll(text, []byte{0}, nil)
+	return text
 }

@@ -131,6 +131,49 @@ func TestMirrorFetchesOnceAndArchivesAllFiles(t *testing.T) {
 	g.Expect(m.Archive(t.Context(), "other", "file://"+dir, second, "", io.Discard)).To(MatchError(ErrRevisionNotFound), "a mirror belongs to one Service")
 }
 
+func TestAMirrorRecoversFromAKilledFetch(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	_, second := repository(t, dir)
+	m := NewMirrors(t.TempDir(), Options{AllowFile: true})
+	request := depot.MirrorRequest{Service: "svc", URL: "file://" + dir, Commit: second, Ref: "refs/heads/main"}
+	path := m.path("svc", request.URL)
+	g.Expect(m.init(t.Context(), path)).To(Succeed())
+
+	// Commit and tree are there, one file and every reference are not.
+	output(t, path, "fetch", "--quiet", "--no-tags", dir, "main:refs/x")
+	output(t, path, "update-ref", "-d", "refs/x")
+	blob := output(t, dir, "rev-parse", "HEAD:index.php")
+	g.Expect(os.Remove(filepath.Join(path, "objects", blob[:2], blob[2:]))).To(Succeed())
+	left := []string{
+		filepath.Join(path, "refs/slipway/remote/heads/main.lock"), filepath.Join(path, "refs/slipway/commits", second+".lock"),
+		filepath.Join(path, "packed-refs.lock"), filepath.Join(path, "objects/pack/tmp_pack_x"),
+	}
+	for _, name := range left {
+		g.Expect(os.MkdirAll(filepath.Dir(name), 0o700)).To(Succeed())
+		g.Expect(os.WriteFile(name, nil, 0o600)).To(Succeed())
+	}
+	g.Expect(m.Archive(t.Context(), "svc", request.URL, second, "", io.Discard)).To(MatchError(ErrRevisionNotFound), "a half fetched commit is none")
+	g.Expect(m.Fetch(t.Context(), request)).To(Succeed())
+	g.Expect(files(t, m, dir, second, "")).To(HaveKeyWithValue("index.php", "two"))
+	for _, name := range left {
+		g.Expect(name).NotTo(BeAnExistingFile())
+	}
+}
+
+func TestPathsOfTheSource(t *testing.T) {
+	dir := t.TempDir()
+	_, second := repository(t, dir)
+	m := NewMirrors(t.TempDir(), Options{AllowFile: true})
+	url := "file://" + dir
+	NewWithT(t).Expect(m.Fetch(t.Context(), depot.MirrorRequest{Service: "svc", URL: url, Commit: second})).To(Succeed())
+	for _, path := range []string{"app", "./app", "app/", "app/."} {
+		NewWithT(t).Expect(files(t, m, dir, second, path)).To(HaveKey("a.txt"), path)
+	}
+	err := m.Archive(t.Context(), "svc", url, second, "index.php", io.Discard)
+	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("no directory \"index.php\"")))
+}
+
 // files reads an archive.
 func files(t *testing.T, m *Mirrors, dir, commit, path string) map[string]string {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	pathpkg "path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -80,7 +81,7 @@ func (m *Mirrors) Fetch(ctx context.Context, r depot.MirrorRequest) error {
 	for _, source := range sources {
 		last = m.git(ctx, path, r.URL, r.Credentials, io.Discard, "fetch", "--no-tags", "--no-write-fetch-head", "--force", "--quiet",
 			"--", r.URL, "+"+source+":"+keep(source, r.Commit))
-		if last == nil && m.has(ctx, path, r.Commit) {
+		if last == nil && m.reached(ctx, path, r.Commit, keep(source, r.Commit)) {
 			return m.pin(ctx, path, r.Commit)
 		}
 		if ctx.Err() != nil {
@@ -101,6 +102,13 @@ func keep(source, commit string) string {
 	return "refs/slipway/remote/" + strings.TrimPrefix(source, "refs/")
 }
 
+// reached says whether what was just fetched leads to a commit: git has then checked that all of its files are there.
+func (m *Mirrors) reached(ctx context.Context, path, commit, kept string) bool {
+	out := head{limit: maxStdout}
+	err := m.git(ctx, path, "", depot.GitCredentials{}, &out, "for-each-ref", "--count=1", "--contains="+commit, "--format=%(refname)", strings.TrimSuffix(kept, "/*"))
+	return err == nil && out.Len() > 0
+}
+
 // pin keeps a commit that a branch may leave behind.
 func (m *Mirrors) pin(ctx context.Context, path, commit string) error {
 	return m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "update-ref", "refs/slipway/commits/"+commit, commit)
@@ -109,6 +117,9 @@ func (m *Mirrors) pin(ctx context.Context, path, commit string) error {
 // init makes the bare repository, or mends one that a crash left half made.
 func (m *Mirrors) init(ctx context.Context, path string) error {
 	if err := m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "rev-parse", "--git-dir"); err == nil {
+		if err := sweep(path); err != nil {
+			return err
+		}
 		return os.WriteFile(filepath.Join(path, "info", "attributes"), []byte(attributes), 0o600)
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -123,9 +134,10 @@ func (m *Mirrors) init(ctx context.Context, path string) error {
 	return os.WriteFile(filepath.Join(path, "info", "attributes"), []byte(attributes), 0o600)
 }
 
-// has says whether the mirror holds a commit with all its files.
+// has says whether the mirror holds a commit with all its files. The commit's pin is what counts: git writes objects one
+// by one, commits before files, and a fetch that was killed may have left the commit without its files.
 func (m *Mirrors) has(ctx context.Context, path, commit string) bool {
-	return m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "cat-file", "-e", commit+"^{tree}") == nil
+	return m.git(ctx, path, "", depot.GitCredentials{}, io.Discard, "rev-parse", "--verify", "--quiet", "refs/slipway/commits/"+commit+"^{tree}") == nil
 }
 
 // Archive writes the files of a commit, or of one directory of it, as a tar stream.
@@ -141,9 +153,10 @@ func (m *Mirrors) Archive(ctx context.Context, service v1alpha1.UID, url, commit
 		return fmt.Errorf("%w: the mirror does not hold commit %s", ErrRevisionNotFound, commit)
 	}
 	tree := commit
-	if path != "" && path != "." {
-		tree += ":" + strings.TrimSuffix(path, "/")
-		if err := m.git(ctx, mirror, "", depot.GitCredentials{}, io.Discard, "cat-file", "-e", tree); err != nil {
+	if path = pathpkg.Clean(path); path != "." { // git knows no "./" and "/." in a bare repository
+		tree += ":" + path
+		kind := head{limit: 64}
+		if err := m.git(ctx, mirror, "", depot.GitCredentials{}, &kind, "cat-file", "-t", tree); err != nil || strings.TrimSpace(kind.String()) != "tree" {
 			return fmt.Errorf("%w: commit %s has no directory %q (source.path)", ErrRevisionNotFound, commit[:8], path)
 		}
 	}
