@@ -1,0 +1,222 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// FrozenSpec is the part of a Service that a Release freezes. It is kept in a ControllerRevision owned by the Service.
+type FrozenSpec struct {
+	// Source as it was when the Release was resolved.
+	Source SourceSpec `json:"source"`
+	// Build as it was when the Release was resolved.
+	Build BuildSpec `json:"build"`
+	// Deploy as it was when the Release was resolved.
+	Deploy DeploySpec `json:"deploy"`
+	// Rollout as it was when the Release was resolved.
+	Rollout RolloutSpec `json:"rollout"`
+}
+
+// ReleaseRecord names a Release together with all that is needed to deliver its artifact without it.
+type ReleaseRecord struct {
+	// Release is the name of the Release.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Release string `json:"release"`
+	// UID of the Release.
+	// +optional
+	UID UID `json:"uid,omitempty"`
+	// Sequence of the Release within its Service.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// Revision a person asked for.
+	// +optional
+	// +kubebuilder:validation:MaxLength=200
+	Revision string `json:"revision,omitempty"`
+	// Commit it resolved to.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Commit string `json:"commit"`
+	// Digest of the artifact.
+	// +required
+	// +kubebuilder:validation:MaxLength=80
+	Digest string `json:"digest"`
+	// Frozen is the name of the ControllerRevision with the FrozenSpec.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Frozen string `json:"frozen"`
+	// Since is when the record was written.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+}
+
+// ReleaseOutcome records how a Release ended.
+type ReleaseOutcome struct {
+	// Release is the name of the Release.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Release string `json:"release"`
+	// UID of the Release.
+	// +required
+	UID UID `json:"uid"`
+	// Sequence of the Release within its Service.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// Commit it resolved to.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Commit string `json:"commit,omitempty"`
+	// Digest of its artifact.
+	// +optional
+	// +kubebuilder:validation:MaxLength=80
+	Digest string `json:"digest,omitempty"`
+	// Outcome is Succeeded, Failed, Aborted, Superseded, RolledBack or Deleted.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Outcome string `json:"outcome"`
+	// Reason in one word, as on the Release's condition Succeeded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// Message for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+	// Time when it ended.
+	// +optional
+	Time *metav1.Time `json:"time,omitempty"`
+}
+
+// RequestedRevision is the value of spec.revision that was acted on last.
+type RequestedRevision struct {
+	// Revision is the value.
+	// +optional
+	// +kubebuilder:validation:MaxLength=200
+	Revision string `json:"revision,omitempty"`
+	// Serial numbers the Releases made for spec.revision; the Release is named <service>-<serial>.
+	// +optional
+	Serial int64 `json:"serial,omitempty"`
+	// Release is the name of the Release that was made for it; empty until it was made.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Release string `json:"release,omitempty"`
+}
+
+// Wave is a set of Targets that move together. It is written before any member is.
+type Wave struct {
+	// Number of the wave; it only grows.
+	// +required
+	Number int64 `json:"number"`
+	// Hash of the members: their names and what each should run.
+	// +required
+	// +kubebuilder:validation:MaxLength=80
+	Hash string `json:"hash"`
+	// Members of the wave, by the name of their Targets.
+	// +required
+	// +listType=map
+	// +listMapKey=target
+	// +kubebuilder:validation:MaxItems=500
+	Members []WaveMember `json:"members"`
+	// Records are what the members should run; a member names one by its digest and frozen spec.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	Records []ReleaseRecord `json:"records,omitempty"`
+	// Reason says in words why these Targets move now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+}
+
+// WaveMember is one Target of a wave.
+type WaveMember struct {
+	// Target is the name of the Target.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Target string `json:"target"`
+	// Record is the index into the wave's records.
+	// +required
+	Record int32 `json:"record"`
+	// Fence that the Target gets.
+	// +required
+	Fence int64 `json:"fence"`
+}
+
+// TargetCounts counts a Service's or a Release's Targets.
+type TargetCounts struct {
+	// Total is the number of Targets.
+	// +optional
+	Total int32 `json:"total,omitempty"`
+	// Ready is how many run what they should run.
+	// +optional
+	Ready int32 `json:"ready,omitempty"`
+	// Updated is how many run this Release's artifact.
+	// +optional
+	Updated int32 `json:"updated,omitempty"`
+	// Unavailable is how many are down, unreachable or failed.
+	// +optional
+	Unavailable int32 `json:"unavailable,omitempty"`
+	// Drifted is how many differ from what was delivered.
+	// +optional
+	Drifted int32 `json:"drifted,omitempty"`
+}
+
+// ServiceStatus is what the controller knows of a Service.
+type ServiceStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready, Reconciling, Stalled, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// State in one word, for printing only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	State string `json:"state,omitempty"`
+	// LastSequence is the sequence number that was given to a Release last.
+	// +optional
+	LastSequence int64 `json:"lastSequence,omitempty"`
+	// Requested is the value of spec.revision that was acted on last.
+	// +optional
+	Requested *RequestedRevision `json:"requested,omitempty"`
+	// Current is the last Release that completed: what a host that appears now gets.
+	// +optional
+	Current *ReleaseRecord `json:"current,omitempty"`
+	// Previous is the Release that was current before.
+	// +optional
+	Previous *ReleaseRecord `json:"previous,omitempty"`
+	// Rolling is the Release that holds the rollout slot.
+	// +optional
+	Rolling *ReleaseRecord `json:"rolling,omitempty"`
+	// Stopping says why the Release in the rollout slot starts no more waves and will leave the slot once the Targets in
+	// flight have settled: Superseded, Aborted, Deleted or ProgressDeadlineExceeded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Stopping string `json:"stopping,omitempty"`
+	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
+	// the first Service object of the line.
+	// +optional
+	StorageID UID `json:"storageID,omitempty"`
+	// History records how the last Releases ended, the newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	History []ReleaseOutcome `json:"history,omitempty"`
+	// Wave is the last wave of Targets.
+	// +optional
+	Wave *Wave `json:"wave,omitempty"`
+	// Targets counts the Targets.
+	// +optional
+	Targets TargetCounts `json:"targets,omitzero"`
+	// TargetsReady is "ready/total", for printing only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	TargetsReady string `json:"targetsReady,omitempty"`
+	// Running says which revision and commit run, for printing only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Running string `json:"running,omitempty"`
+}
