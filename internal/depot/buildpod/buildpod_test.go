@@ -376,6 +376,8 @@ func TestTheManagersCalls(t *testing.T) {
 	g.Expect(log.String()).To(And(HavePrefix("first\n"), HaveSuffix("last\n"), ContainSubstring("bytes of the log were left out")))
 	g.Expect(log.Len()).To(BeNumerically("<", 7<<20))
 	g.Expect(w.manager.ReadLog(ctx, "svc", "build-2", io.Discard)).To(MatchError(depot.ErrNotFound))
+	g.Expect(w.manager.WriteLog(ctx, "svc", "silent", strings.NewReader(""))).To(Succeed())
+	g.Expect(w.manager.ReadLog(ctx, "svc", "silent", io.Discard)).To(Succeed())
 
 	pointer := depot.Pointer{Service: "svc", Storage: "svc", Current: v1alpha1.ReleaseRecord{Release: "r", Digest: "sha256:x"}}
 	g.Expect(w.manager.SetPointer(ctx, pointer)).To(Succeed())

@@ -86,11 +86,11 @@ func sourceError(err error) error {
 
 // readLog answers with a line and then the log.
 func (s *Server) readLog(params json.RawMessage, ch ssh.Channel) error {
+	w := &afterLine{ch: ch}
 	_, err := with(params, func(p depot.LogParams) (any, error) {
-		w := &afterLine{ch: ch}
 		return nil, s.Store.ReadLog(v1alpha1.UID(p.Service), p.Job, w)
 	})
-	if err != nil {
+	if err != nil || !w.said { // an empty log has its answer too
 		return respond(ch, nil, err)
 	}
 	return nil

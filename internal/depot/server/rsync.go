@@ -29,9 +29,6 @@ var (
 // both may be sent to a sender and to a receiver.
 var both = map[string]bool{"--ignore-errors": true, "--log-format=%i": true, "--log-format=X": true, "--numeric-ids": true, "--no-r": true, "--dirs": true, "-d": true}
 
-// senderOnly are a pulling client's options: a list of files to send.
-var senderOnly = map[string]bool{"--files-from=-": true, "--from0": true}
-
 // receiverOnly are a pushing client's options.
 var receiverOnly = map[string]bool{"--delete": true, "--delete-during": true, "--delete-before": true, "--delete-delay": true, "--delete-after": true, "--force": true}
 
@@ -55,7 +52,7 @@ func serverArgs(line string, sender bool) ([]string, error) {
 	}
 	allowed := receiverOnly
 	if sender {
-		argv, rest, allowed = append(argv, "--sender"), rest[1:], senderOnly
+		argv, rest, allowed = append(argv, "--sender"), rest[1:], nil
 	}
 	options, places := rest[:max(0, len(rest)-2)], rest[max(0, len(rest)-2):]
 	if len(places) != 2 || places[0] != "." || places[1] != path {

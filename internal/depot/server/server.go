@@ -48,11 +48,15 @@ type Options struct {
 	Connections int
 }
 
+// maxSessions bounds the sessions of one connection at once.
+const maxSessions = 256
+
 // Server is the depot's SSH front.
 type Server struct {
 	Options
-	slots chan struct{}
-	conns sync.WaitGroup
+	slots    chan struct{}
+	conns    sync.WaitGroup
+	stagings stagings
 }
 
 // New returns a Server.
@@ -130,17 +134,27 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	defer cancel()
+	places := make(chan struct{}, maxSessions)
 	for channel := range channels {
 		if channel.ChannelType() != "session" {
 			s.Metrics.Refusals.WithLabelValues("channel").Inc()
 			_ = channel.Reject(ssh.Prohibited, "the depot forwards nothing: it serves artifacts and builds only")
 			continue
 		}
+		select {
+		case places <- struct{}{}:
+		default:
+			_ = channel.Reject(ssh.ResourceShortage, "too many sessions on one connection")
+			continue
+		}
 		ch, reqs, err := channel.Accept()
 		if err != nil {
 			return
 		}
-		sessions.Go(func() { s.session(ctx, who, ch, reqs) })
+		sessions.Go(func() {
+			defer func() { <-places }()
+			s.session(ctx, who, ch, reqs)
+		})
 	}
 }
 

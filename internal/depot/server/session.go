@@ -132,6 +132,11 @@ func (s *Server) choose(who identity, line string) (command, error) {
 
 // receive takes a build's tree. It comes before finish: what is published does not change.
 func (s *Server) receive(ctx context.Context, ch ssh.Channel, g depot.BuildGrant, argv []string) error {
+	ctx, leave, err := s.stagings.enter(ctx, g)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if _, err := s.Store.Build(g.Service, g.BuildKey); err == nil {
 		return fmt.Errorf("%w: this build is published already", depot.ErrRefused)
 	}
@@ -151,6 +156,11 @@ type Finished struct {
 
 // finish publishes a build. A broken rule is an answer, not a failure of the session.
 func (s *Server) finish(ch ssh.Channel, g depot.BuildGrant) error {
+	unseal, err := s.stagings.seal(g)
+	if err != nil {
+		return err
+	}
+	defer unseal()
 	a, err := s.Store.Finish(g)
 	var refusal *store.Refusal
 	switch {

@@ -68,6 +68,9 @@ func (s *Store) Finish(g depot.BuildGrant) (depot.Artifact, error) {
 		return depot.Artifact{}, err
 	}
 	tree := filepath.Join(dir, "tree")
+	if _, err := os.Stat(tree); errors.Is(err, os.ErrNotExist) {
+		return depot.Artifact{}, &Refusal{v1alpha1.ReasonArtifactRefused, "nothing was sent for this build: send its tree first"}
+	}
 	manifest, err := s.check(g, tree)
 	if err != nil {
 		return depot.Artifact{}, err
@@ -92,19 +95,21 @@ func (s *Store) Finish(g depot.BuildGrant) (depot.Artifact, error) {
 	if err := s.seal(g, dir, manifest, a); err != nil {
 		return depot.Artifact{}, err
 	}
+	// The key names its artifact before that is there: a crash in between leaves a key that leads nowhere, which counts
+	// as not built, and never an artifact that its key has forgotten.
+	if err := s.recordBuild(g, digest); err != nil {
+		return depot.Artifact{}, err
+	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 		return depot.Artifact{}, fmt.Errorf("publish: %w", err)
 	}
 	if err := os.Rename(dir, target); err != nil {
 		return depot.Artifact{}, fmt.Errorf("publish: %w", err)
 	}
-	if err := syncDir(filepath.Dir(target)); err != nil {
-		return depot.Artifact{}, err
-	}
-	return a, s.recordBuild(g, digest)
+	return a, syncDir(filepath.Dir(target))
 }
 
-// recordBuild remembers what a key was built to. It comes after the artifact: a key never names what is not there.
+// recordBuild remembers what a key is built to.
 func (s *Store) recordBuild(g depot.BuildGrant, digest string) error {
 	return writeFile(filepath.Join(s.dir, "builds", string(g.Service), g.BuildKey), []byte(digest))
 }

@@ -37,7 +37,7 @@ func (s *Store) Retain(r depot.References) ([]string, error) {
 	}
 	sort.Slice(free, func(i, j int) bool { return free[i].Published.After(free[j].Published) })
 	var removed []string
-	for _, a := range free[min(r.Keep, len(free)):] {
+	for _, a := range free[min(max(r.Keep, 0), len(free)):] {
 		if err := s.remove(a); err != nil {
 			return removed, err
 		}
