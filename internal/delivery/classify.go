@@ -66,7 +66,8 @@ func sessionFailure(ctx context.Context, step string, sessionErr, readErr error,
 	case errors.Is(readErr, errTooLong):
 		f.Message = readErr.Error()
 	case errors.As(sessionErr, &exit):
-		f.Message = fmt.Sprintf("the script ended with exit code %d and no report%s. Is the user's login shell a shell, and does nothing print or exit in its profile?", exit.ExitStatus(), said)
+		f.Message = fmt.Sprintf("the script ended with exit code %d and no report%s. Is the user's login shell a shell, and does nothing print or exit in its profile?",
+			exit.ExitStatus(), said)
 	case errors.As(sessionErr, &missing), sessionErr != nil, readErr != nil:
 		f.Reason = v1alpha1.ReasonUnreachable
 		f.Message = "the connection was lost before the host reported the end; it is looked at again"

@@ -42,7 +42,7 @@ func (p *Pool) Probe(ctx context.Context, host Host, owner Owner, deploy v1alpha
 		return Observation{}, &Failure{Step: "Probe", Reason: v1alpha1.ReasonPathRefused, Message: err.Error(), Terminal: true, HostKey: c.hostKey}
 	}
 	r := &report{now: p.options.Now}
-	sessionErr, readErr, stderr := p.run(ctx, c, stdin, r, nil)
+	stderr, sessionErr, readErr := p.run(ctx, c, stdin, r, nil)
 	var failure *Failure
 	switch {
 	case r.fail != nil:
@@ -98,7 +98,7 @@ func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, 
 		}
 		return load(deliverValues(host.User, order, limit, access))
 	}
-	sessionErr, readErr, stderr, err := p.runLending(ctx, c, access, stdin, r)
+	stderr, sessionErr, readErr, err := p.runLending(ctx, c, access, stdin, r)
 	switch {
 	case err != nil:
 		return refused(err)
@@ -182,7 +182,7 @@ func take(ctx context.Context, places chan struct{}) bool {
 }
 
 // runLending runs the script while the connection's agent lends the credential for the depot, until it was used.
-func (p *Pool) runLending(ctx context.Context, c *visit, access *pullAccess, stdin func(bool) ([]byte, error), r *report) (sessionErr, readErr error, stderr string, err error) {
+func (p *Pool) runLending(ctx context.Context, c *visit, access *pullAccess, stdin func(bool) ([]byte, error), r *report) (stderr string, sessionErr, readErr, err error) {
 	prepare := func(session *ssh.Session) ([]byte, error) {
 		if len(access.privateKey) == 0 {
 			return stdin(true)
@@ -207,16 +207,16 @@ func (p *Pool) runLending(ctx context.Context, c *visit, access *pullAccess, std
 		}
 	}()
 	var prepareErr error
-	sessionErr, readErr, stderr = p.run(ctx, c, nil, r, func(session *ssh.Session) ([]byte, error) {
+	stderr, sessionErr, readErr = p.run(ctx, c, nil, r, func(session *ssh.Session) ([]byte, error) {
 		input, err := prepare(session)
 		prepareErr = err
 		return input, err
 	})
-	return sessionErr, readErr, stderr, prepareErr
+	return stderr, sessionErr, readErr, prepareErr
 }
 
 // run runs the script and reads its report to the end. The script itself does not end when the session does.
-func (p *Pool) run(ctx context.Context, c *visit, stdin []byte, r *report, prepare func(*ssh.Session) ([]byte, error)) (sessionErr, readErr error, stderr string) {
+func (p *Pool) run(ctx context.Context, c *visit, stdin []byte, r *report, prepare func(*ssh.Session) ([]byte, error)) (stderr string, sessionErr, readErr error) {
 	session, ended := c.session, make(chan struct{})
 	defer close(ended)
 	stop := context.AfterFunc(ctx, func() {
@@ -231,7 +231,7 @@ func (p *Pool) run(ctx context.Context, c *visit, stdin []byte, r *report, prepa
 	var err error
 	if prepare != nil {
 		if stdin, err = prepare(session); err != nil {
-			return err, nil, ""
+			return "", err, nil
 		}
 	}
 	var complaints bounded
@@ -239,17 +239,17 @@ func (p *Pool) run(ctx context.Context, c *visit, stdin []byte, r *report, prepa
 	session.Stderr = &complaints
 	out, err := session.StdoutPipe()
 	if err != nil {
-		return err, nil, ""
+		return "", err, nil
 	}
 	if err := session.Start(command); err != nil {
-		return fmt.Errorf("start the script: %w", err), nil, ""
+		return "", fmt.Errorf("start the script: %w", err), nil
 	}
 	if readErr = r.read(out); readErr != nil {
 		_ = session.Close()
-		return errors.New("the report was cut off"), readErr, complaints.String()
+		return complaints.String(), errors.New("the report was cut off"), readErr
 	}
 	sessionErr = session.Wait()
-	return sessionErr, nil, complaints.String()
+	return complaints.String(), sessionErr, nil
 }
 
 // bounded keeps the first bytes of what is written to it.

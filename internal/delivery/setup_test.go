@@ -95,12 +95,12 @@ func (s *site) deliver(order delivery.Order) delivery.Result {
 }
 
 // refuse expects a delivery to end with a reason.
-func (s *site) refuse(order delivery.Order, reason string) *delivery.Failure {
+func (s *site) refuse(order delivery.Order, reason string) delivery.Failure {
 	_, err := s.pool.Deliver(context.Background(), s.reach, order, nil)
 	s.ExpectWithOffset(1, err).To(BeAssignableToTypeOf(&delivery.Failure{}))
 	failure := err.(*delivery.Failure) //nolint:errorlint // just asserted
 	s.ExpectWithOffset(1, failure.Reason).To(Equal(reason), failure.Error())
-	return failure
+	return *failure
 }
 
 func (s *site) probe() delivery.Observation {

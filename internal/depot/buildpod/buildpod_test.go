@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -322,8 +323,8 @@ func TestWhatABuildMayNotPublish(t *testing.T) {
 				test.change(&o)
 			}
 			_, err = Publish(t.Context(), o)
-			p, ok := err.(*Problem)
-			g.Expect(ok).To(BeTrue(), "%v", err)
+			var p *Problem
+			g.Expect(errors.As(err, &p)).To(BeTrue(), "%v", err)
 			g.Expect(p.Reason).To(Equal(test.reason))
 			g.Expect(p.Message).To(ContainSubstring(test.says))
 			_, err = w.manager.FindBuild(t.Context(), "svc", "b1-0002")

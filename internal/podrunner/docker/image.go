@@ -52,7 +52,7 @@ func (r *Runner) image(ctx context.Context, pod *corev1.Pod, c corev1.Container)
 	}
 	reason := "ErrImagePull"
 	if policy == corev1.PullNever {
-		reason, p.err = "ErrImageNeverPull", fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image)
+		reason, p.err = "ErrImageNeverPull", fmt.Errorf("image %q is not present, and its pull policy is Never", c.Image)
 	} else if p.err = r.pull(ctx, c.Image); p.err == nil {
 		if in, p.err = r.engine.ImageInspect(ctx, c.Image); p.err == nil {
 			r.event(pod, corev1.EventTypeNormal, "Pulled", "Pulling", "Successfully pulled image %q", c.Image)

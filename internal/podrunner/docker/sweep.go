@@ -27,7 +27,7 @@ func (r *Runner) watchEngine(ctx context.Context) {
 			select {
 			case m := <-messages:
 				r.queue.Add(m.Actor.Attributes[labelPod])
-			case <-failed:
+			case <-failed: //nolint:errcheck // why it ended is seen by the next try
 				open = false
 			}
 		}
