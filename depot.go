@@ -60,7 +60,7 @@ func depotCommand() *cobra.Command {
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	_ = c.MarkFlagRequired("advertise")
-	c.AddCommand(depotLogCommand())
+	c.AddCommand(depotLogCommand(), depotRotateCommand())
 	return c
 }
 

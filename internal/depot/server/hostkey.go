@@ -23,8 +23,7 @@ import (
 const hostValid = 2 * 365 * 24 * time.Hour
 
 // HostKey loads the depot's host key and the authority that signs it from dir, or makes them, and returns the signers for
-// names and the authorities' public keys that clients pin. A second authority, which
-// "host_ca.next" asks for, is made known before it signs.
+// names and the authorities' public keys that clients pin: during a rotation two, see PrepareHostCA.
 func HostKey(dir string, names []string, c clock.PassiveClock) (signers []ssh.Signer, authorities []string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("prepare %s: %w", dir, err)
@@ -50,6 +49,36 @@ func HostKey(dir string, names []string, c clock.PassiveClock) (signers []ssh.Si
 		return nil, nil, fmt.Errorf("use the host certificate: %w", err)
 	}
 	return []ssh.Signer{proven, signer}, authority.PublicKeys(), nil
+}
+
+// PrepareHostCA adds the next authority: from the depot's next start on, all that reach it pin both, while the old one
+// still signs.
+func PrepareHostCA(dir string, c clock.PassiveClock) error {
+	return changeAuthority(filepath.Join(dir, "host_ca"), c, (*sshca.Authority).Prepare)
+}
+
+// FinishHostCA lets the next authority sign from the depot's next start on, and forgets the old one.
+func FinishHostCA(dir string, c clock.PassiveClock) error {
+	return changeAuthority(filepath.Join(dir, "host_ca"), c, (*sshca.Authority).Rotate)
+}
+
+// changeAuthority changes an authority's file; after a crash it is the old or the new one.
+func changeAuthority(path string, c clock.PassiveClock, change func(*sshca.Authority) error) error {
+	authority, err := loadAuthority(path, c)
+	if err != nil {
+		return err
+	}
+	if err := change(authority); err != nil {
+		return err
+	}
+	data, err := authority.Encode()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return fmt.Errorf("write the host authority: %w", err)
+	}
+	return os.Rename(path+".new", path)
 }
 
 func loadAuthority(path string, c clock.PassiveClock) (*sshca.Authority, error) {
