@@ -260,4 +260,13 @@ func TestDiskFull(t *testing.T) {
 	s.Expect(seen.Drift).To(BeNil())
 	s.shell("rm /var/www/fill")
 	s.deliver(s.order(half))
+	// When the fence is written: what can't be written replaces nothing, so an older order stays refused.
+	before := s.probe().Fence
+	s.shell("dd if=/dev/zero of=/var/www/fill bs=4k 2>/dev/null || :")
+	s.refuse(s.order(half), v1alpha1.ReasonDiskFull)
+	s.shell("rm /var/www/fill")
+	s.Expect(s.probe().Fence).To(Equal(before))
+	stale := s.order(one)
+	stale.Fence = before - 1
+	s.refuse(stale, v1alpha1.ReasonFencedOff)
 }

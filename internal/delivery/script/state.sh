@@ -27,10 +27,15 @@ machine() {
 	hostname 2>/dev/null || uname -n
 }
 
-# keep replaces a file of the state by stdin, durably. As the end of a pipe it needs "|| exit 1" after it.
+# keep replaces a file of the state by stdin, durably, the rename included. What could not be written whole replaces
+# nothing. As the end of a pipe it needs "|| exit 1" after it.
 keep() {
-	cat >"$state/$1.$$" && sync "$state/$1.$$" 2>/dev/null
-	mv -f "$state/$1.$$" "$state/$1" || fail DiskFull "can't write $state/$1: is the disk full?"
+	if cat >"$state/$1.$$" && { sync "$state/$1.$$" 2>/dev/null || sync; } && mv -f "$state/$1.$$" "$state/$1"; then
+		sync -f "$state" 2>/dev/null || sync
+	else
+		rm -f "$state/$1.$$"
+		fail DiskFull "can't write $state/$1: is the disk full?"
+	fi
 }
 
 # seen_fence prints the fence this machine has seen, and 0 on one whose state was copied.
@@ -63,6 +68,8 @@ unlock_fence() { exec 8<&-; }
 # follows.
 compare_fence() {
 	seen=$(seen_fence)
+	# A fence without its machine is damaged, not copied: it must not count as none.
+	[ ! -e "$state/fence" ] || { [ -n "$(value fence fence)" ] && [ -n "$(value fence machine)" ]; } || seen=damaged
 	case $seen in
 	*[!0-9]*) fail PathRefused "$state/fence is damaged: write the highest fence of this host's Target into it, or remove it if nothing else delivers here" terminal ;;
 	esac
