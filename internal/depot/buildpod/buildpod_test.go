@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +61,7 @@ type world struct {
 	repo      string
 	commit    string
 	data      string
+	stop      func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -77,8 +79,18 @@ func newWorld(t *testing.T) *world {
 	keys, authorities, err := server.HostKey(filepath.Join(w.data, "keys"), []string{address.IP.String()}, clock.RealClock{})
 	g.Expect(err).NotTo(HaveOccurred())
 	w.endpoint = depot.Endpoint{Host: address.IP.String(), Port: address.Port, HostCAs: authorities}
+	w.serve(listener, keys)
+	w.manager = client.New(func() (depot.Endpoint, error) { return w.endpoint, nil }, w.authority)
+	t.Cleanup(func() { _ = w.manager.Close() })
+	w.commitFiles(map[string]string{"index.php": "<?php echo 1;", "lib/a.php": "<?php", "README": "x"})
+	return w
+}
+
+// serve runs the depot until w.stop or the end of the test.
+func (w *world) serve(listener net.Listener, keys []ssh.Signer) {
+	w.t.Helper()
 	self, err := os.Executable()
-	g.Expect(err).NotTo(HaveOccurred())
+	NewWithT(w.t).Expect(err).NotTo(HaveOccurred())
 	s := server.New(server.Options{
 		Store: w.store, Sources: gitsource.NewMirrors(filepath.Join(w.data, "mirrors"), gitsource.Options{AllowFile: true}),
 		HostKeys: keys, Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler), Confine: confine.Wrap(self),
@@ -96,14 +108,14 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		NewWithT(t).Expect(<-served).To(Succeed())
-	})
-	w.manager = client.New(func() (depot.Endpoint, error) { return w.endpoint, nil }, w.authority)
-	t.Cleanup(func() { _ = w.manager.Close() })
-	w.commitFiles(map[string]string{"index.php": "<?php echo 1;", "lib/a.php": "<?php", "README": "x"})
-	return w
+	var once sync.Once
+	w.stop = func() {
+		once.Do(func() {
+			cancel()
+			NewWithT(w.t).Expect(<-served).To(Succeed())
+		})
+	}
+	w.t.Cleanup(w.stop)
 }
 
 // commitFiles commits files to the repository.
@@ -345,6 +357,54 @@ func TestASecondBuildOfAKeyReturnsTheFirst(t *testing.T) {
 	found, err := w.manager.FindBuild(t.Context(), "svc", key)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(found).To(Equal(first))
+}
+
+// TestABuildOutlivesARestartOfTheDepot stops the depot before the fetch and before the publication.
+func TestABuildOutlivesARestartOfTheDepot(t *testing.T) {
+	g := NewWithT(t)
+	w := newWorld(t)
+	o := w.pod(w.grant(nil))
+	whileDown := func(work func() error) {
+		w.stop()
+		done := make(chan error, 1)
+		said := &sayings{}
+		o.Log = said
+		go func() { done <- work() }()
+		g.Eventually(said.heard, 20*time.Second).Should(BeTrue(), "it says that it tries again")
+		g.Expect(done).NotTo(Receive())
+		listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", w.endpoint.Host, w.endpoint.Port))
+		g.Expect(err).NotTo(HaveOccurred())
+		keys, _, err := server.HostKey(filepath.Join(w.data, "keys"), []string{w.endpoint.Host}, clock.RealClock{})
+		g.Expect(err).NotTo(HaveOccurred())
+		w.serve(listener, keys)
+		g.Eventually(done, 30*time.Second).Should(Receive(Succeed()))
+	}
+	whileDown(func() error { return Fetch(context.Background(), o) })
+	whileDown(func() error {
+		_, err := Publish(context.Background(), o)
+		return err
+	})
+	_, err := w.manager.FindBuild(t.Context(), "svc", key)
+	g.Expect(err).NotTo(HaveOccurred())
+}
+
+// sayings is a log that says whether anything was written.
+type sayings struct {
+	mu    sync.Mutex
+	wrote bool
+}
+
+func (s *sayings) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrote = s.wrote || bytes.Contains(p, []byte("trying again"))
+	return len(p), nil
+}
+
+func (s *sayings) heard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wrote
 }
 
 func TestCachesComeBackToTheNextBuild(t *testing.T) {

@@ -7,6 +7,7 @@ package buildpod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,12 +15,48 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/depot/client"
 )
+
+const (
+	// patience is how long a depot that does not answer is tried: it may be starting again.
+	patience = 3 * time.Minute
+	// pauseBetween two tries.
+	pauseBetween = 2 * time.Second
+)
+
+// patiently repeats work while the depot does not answer, which is no fault of the build. Any other error is final.
+func patiently(ctx context.Context, log io.Writer, work func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := work()
+		if err == nil || !errors.Is(err, depot.ErrUnavailable) {
+			return err
+		}
+		_, _ = fmt.Fprintf(log, "%v; trying again\n", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pauseBetween):
+		}
+	}
+}
+
+// with runs work over a connection of its own.
+func with(ctx context.Context, credential string, work func(*ssh.Client) error) error {
+	conn, err := dial(ctx, credential)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	return work(conn)
+}
 
 // dial logs in at the depot with the credential that is mounted at dir.
 func dial(ctx context.Context, dir string) (*ssh.Client, error) {

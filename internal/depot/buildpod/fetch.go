@@ -34,30 +34,56 @@ type Options struct {
 
 // Fetch brings the commit's files, and the caches that earlier builds left, into Dir.
 func Fetch(ctx context.Context, o Options) error {
-	conn, err := dial(ctx, o.Credential)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	files, err := receiveTree(ctx, conn, "source", o.Dir)
+	err := patiently(ctx, o.Log, func() error {
+		return with(ctx, o.Credential, func(conn *ssh.Client) error {
+			if err := empty(o.Dir); err != nil {
+				return err
+			}
+			files, err := receiveTree(ctx, conn, "source", o.Dir)
+			if err == nil {
+				_, _ = fmt.Fprintf(o.Log, "fetched %d files\n", files)
+			}
+			return err
+		})
+	})
 	if err != nil {
 		return fmt.Errorf("fetch the source: %w", err)
 	}
-	_, _ = fmt.Fprintf(o.Log, "fetched %d files\n", files)
+	return with(ctx, o.Credential, func(conn *ssh.Client) error {
+		restoreCaches(ctx, conn, o)
+		return nil
+	})
+}
+
+// empty removes what a fetch that broke off has left.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("look into %s: %w", dir, err)
+	}
+	for _, entry := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
+			return fmt.Errorf("empty %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// restoreCaches brings what earlier builds kept. A cache that cannot be had makes the build slower, not wrong.
+func restoreCaches(ctx context.Context, conn *ssh.Client, o Options) {
 	for i, name := range o.Cache {
 		dir := filepath.Join(o.Dir, filepath.FromSlash(name))
 		if _, err := os.Lstat(dir); err == nil {
 			continue // the repository has it: its own files come first
 		}
 		files, err := receiveTree(ctx, conn, fmt.Sprintf("cache-get %d", i), dir)
-		if err != nil { // a cache that cannot be had makes the build slower, not wrong
+		if err != nil {
 			_, _ = fmt.Fprintf(o.Log, "no cache for %s: %v\n", name, err)
 			_ = os.RemoveAll(dir)
 			continue
 		}
 		_, _ = fmt.Fprintf(o.Log, "restored %d cached files of %s\n", files, name)
 	}
-	return nil
 }
 
 // receiveTree unpacks what a command sends below dir. Nothing gets out of dir, whatever the stream says.

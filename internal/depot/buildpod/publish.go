@@ -38,16 +38,17 @@ func Publish(ctx context.Context, o Options) (depot.Artifact, error) {
 	if err != nil {
 		return depot.Artifact{}, err
 	}
-	conn, err := dial(ctx, o.Credential)
-	if err != nil {
-		return depot.Artifact{}, err
-	}
-	defer func() { _ = conn.Close() }()
-	if err := send(ctx, o, output); err != nil {
+	if err := patiently(ctx, o.Log, func() error { return send(ctx, o, output) }); err != nil {
 		return depot.Artifact{}, err
 	}
 	var out bytes.Buffer
-	if err := run(ctx, conn, "finish", nil, &out); err != nil {
+	err = patiently(ctx, o.Log, func() error { // an answer that was lost is given again
+		return with(ctx, o.Credential, func(conn *ssh.Client) error {
+			out.Reset()
+			return run(ctx, conn, "finish", nil, &out)
+		})
+	})
+	if err != nil {
 		return depot.Artifact{}, problem(v1alpha1.ReasonPublishFailed, "publish the artifact: %v", err)
 	}
 	var finished struct {
@@ -62,7 +63,13 @@ func Publish(ctx context.Context, o Options) (depot.Artifact, error) {
 		return depot.Artifact{}, problem(finished.Reason, "%s", finished.Message)
 	}
 	_, _ = fmt.Fprintf(o.Log, "published %s: %d files, %d bytes\n", finished.Artifact.Digest, finished.Artifact.Files, finished.Artifact.Bytes)
-	keepCaches(ctx, conn, o)
+	err = with(ctx, o.Credential, func(conn *ssh.Client) error {
+		keepCaches(ctx, conn, o)
+		return nil
+	})
+	if err != nil {
+		_, _ = fmt.Fprintf(o.Log, "the caches were not kept: %v\n", err)
+	}
 	return *finished.Artifact, nil
 }
 
@@ -101,9 +108,26 @@ func send(ctx context.Context, o Options, output string) error {
 	said, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(said))
+		if !strings.Contains(text, "slipway depot:") && connectionLost(err) {
+			return fmt.Errorf("%w: send the artifact: %w: %s", depot.ErrUnavailable, err, text[max(0, len(text)-300):])
+		}
 		return problem(v1alpha1.ReasonPublishFailed, "send the artifact to the depot: %v: %s", err, text[max(0, len(text)-1000):])
 	}
 	return nil
+}
+
+// connectionLost says of rsync's exit code (rsync(1), EXIT VALUES) whether the connection was the trouble: it could not be
+// made, the other end went away, or it timed out.
+func connectionLost(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	switch exit.ExitCode() {
+	case 1, 5, 10, 12, 30, 35, 255: // 1 and 255 are the remote shell's own
+		return true
+	}
+	return false
 }
 
 // keepCaches saves the cached directories. What cannot be kept makes the next build slower, not this one wrong.
