@@ -149,6 +149,8 @@ func (c *cluster) declare() {
 	s.Spec.SSH = v1alpha1.SSHSpec{User: "deploy", KeySecretRef: v1alpha1.LocalReference{Name: "hosts"},
 		HostKeys: v1alpha1.HostKeys{Policy: v1alpha1.HostKeysKnown, ConfigMapRef: &v1alpha1.LocalReference{Name: "hosts"}}}
 	s.Spec.Deploy.Path = "/var/www/blog"
+	// A pull that is frozen together with the manager, whose agent lends the key, holds its host for this long at most.
+	s.Spec.Deploy.Timeout = metav1.Duration{Duration: 20 * time.Second}
 	s.Spec.Deploy.Hooks.AfterSwitch = &v1alpha1.HostHook{Script: "sleep 2", Timeout: metav1.Duration{Duration: time.Minute}}
 	c.g.Expect(c.client.Create(c.t.Context(), s)).To(Succeed())
 	c.service = s

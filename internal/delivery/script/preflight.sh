@@ -20,7 +20,10 @@ safe_path() {
 
 # own checks the marker. Who owns the path may work in it, and whoever takes over with consent.
 own() {
-	own_owner=$(value sentinel owner) own_service=$(value sentinel service)
+	# Read once: another delivery may write it at this moment.
+	own_text=$(cat "$state/sentinel" 2>/dev/null)
+	own_owner=$(printf '%s\n' "$own_text" | sed -n 's/^owner //p')
+	own_service=$(printf '%s\n' "$own_text" | sed -n 's/^service //p')
 	[ -n "$own_service" ] || return 1
 	if [ "$own_service" = "$v_service" ] && { [ "$own_owner" = "$v_owner" ] || [ "$own_service" = "$v_adopt_from" ]; }; then return 0; fi
 	[ -n "$v_adopt_from" ] && [ "$own_service" = "$v_adopt_from" ] && return 0

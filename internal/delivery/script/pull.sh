@@ -56,7 +56,7 @@ unreachable() {
 fetch_manifest() {
 	manifest=$state/manifests/$hex
 	if [ -f "$manifest" ] && [ "$(sha256sum <"$manifest" | cut -c 1-64)" = "$hex" ]; then return; fi
-	limited $rsh depot manifest "$v_digest" >"$w/manifest" 2>"$w/error" || unreachable "reading the manifest"
+	briefly 60 $rsh depot manifest "$v_digest" >"$w/manifest" 2>"$w/error" || unreachable "reading the manifest"
 	[ "$(sha256sum <"$w/manifest" | cut -c 1-64)" = "$hex" ] || fail VerifyFailed "the depot sent a manifest that is not that of $v_digest"
 	keep "manifests/$hex" <"$w/manifest"
 }

@@ -39,8 +39,17 @@ left() {
 	[ "$left_now" -ge 1 ] && echo "$left_now" || echo 1
 }
 
-# limited runs a command for as long as the delivery may take.
-limited() { timeout -k 5 "$(left)" "$@"; }
+# limited runs a command for as long as the delivery may take. It holds no lock: what outlives the delivery, such as an
+# ssh that waits for its agent, must not keep the next one out.
+limited() { timeout -k 5 "$(left)" "$@" 8<&- 9<&-; }
+
+# briefly runs a command for at most so many seconds of that.
+briefly() {
+	briefly_limit=$(left)
+	[ "$1" -ge "$briefly_limit" ] || briefly_limit=$1
+	shift
+	timeout -k 5 "$briefly_limit" "$@" 8<&- 9<&-
+}
 
 # quoted prints a value as the inside of a JSON string, one line, without control characters.
 quoted() { printf '%s' "$1" | tr '\n\t' '  ' | tr -d '\000-\037\177' | sed 's/\\/\\\\/g; s/"/\\"/g'; }
