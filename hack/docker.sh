@@ -14,11 +14,20 @@ say() { echo "docker: $*" >&2; }
 
 answers() { docker version --format '{{.Server.Version}}' 2>/dev/null; }
 
-# The pid is ours only while it still names a dockerd: numbers are used again after a restart of the machine.
-ours() {
-	[ -s "$pidfile" ] || return 1
-	pid=$(cat "$pidfile")
-	[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]
+# alive PIDFILE NAME: the process still runs under that name. Numbers are used again after a restart of the machine, and
+# one that ended unreaped (a zombie) is no more.
+alive() {
+	[ -s "$1" ] || return 1
+	pid=$(cat "$1")
+	[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null
+}
+
+ours() { alive "$pidfile" dockerd; }
+
+# forget removes the pid files of an engine that was killed: dockerd would take them for one that still runs.
+forget() {
+	alive "$state/engine.pid" dockerd || rm -f "$state/engine.pid"
+	alive /run/docker/containerd/containerd.pid containerd || rm -f /run/docker/containerd/containerd.pid
 }
 
 stop() {
@@ -70,6 +79,7 @@ start() {
 	fi
 	mkdir -p "$state"
 	sysctl -q -w net.ipv4.ip_forward=1 || say "net.ipv4.ip_forward could not be set; containers may have no network."
+	forget
 	say "starting dockerd …"
 	setsid dockerd --storage-driver overlay2 --exec-opt native.cgroupdriver=cgroupfs --userland-proxy=false \
 		--pidfile "$state/engine.pid" >>"$log" 2>&1 </dev/null &
