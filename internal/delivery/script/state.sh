@@ -46,18 +46,22 @@ seen_fence() {
 }
 
 # lock opens a directory of the state on a descriptor and locks it. Locking a directory needs no right to write to a
-# file that somebody else may have left; what can't be opened is replaced, for the state directory is ours.
+# file that somebody else may have left; what can't be opened is replaced, for the state directory is ours. Two that begin
+# at once may both replace it: whoever locked one that is no longer there tries again.
 lock() {
-	if [ ! -d "$state/$2" ] || ! (eval "exec $1<\"\$state/$2\"") 2>/dev/null; then
-		rm -rf "${state:?}/$2" 2>/dev/null
-		mkdir -p "$state/$2" || fail DeliveryFailed "can't make $state/$2 to lock it: give $state to $(id -un)"
-	fi
-	(eval "exec $1<\"\$state/$2\"") 2>/dev/null || fail DeliveryFailed "can't open $state/$2 to lock it: give $state to $(id -un)"
-	eval "exec $1<\"\$state/$2\""
-	until flock -n "$1"; do
-		[ "$(date +%s)" -lt "$deadline" ] || fail TimedOut "another delivery has held $state for the whole of deploy.timeout"
-		sleep 1
-	done
+	for lock_try in 1 2 3 4 5 6 7 8 9 10; do
+		if mkdir -p "$state/$2" && eval "command exec $1<\"\$state/$2\""; then
+			until flock -n "$1"; do
+				[ "$(date +%s)" -lt "$deadline" ] || fail TimedOut "another delivery has held $state for the whole of deploy.timeout"
+				sleep 1
+			done
+			[ "$(stat -L -c %d:%i "/proc/self/fd/$1")" != "$(stat -c %d:%i "$state/$2")" ] || return 0
+		else
+			[ "$lock_try" = 1 ] || sleep 1
+			rm -rf "${state:?}/$2"
+		fi
+	done 2>/dev/null
+	fail DeliveryFailed "can't make or open $state/$2 to lock it: give $state to $(id -un)"
 }
 
 # lock_fence is held for moments only; unlock_fence ends it.
