@@ -28,6 +28,9 @@ const (
 type facts struct {
 	order *v1alpha1.ReleaseRecord
 	fence int64
+	// withdrawn: the Release that gave the order has ended, and no other leads the Service. What was not delivered then
+	// never is.
+	withdrawn bool
 	// status as it was reported last.
 	status *v1alpha1.TargetStatus
 	owner  delivery.Owner
@@ -40,7 +43,7 @@ type facts struct {
 
 func (j *job) facts(seen *delivery.Observation) facts {
 	return facts{
-		order: j.order, fence: j.fence, status: &j.target.Status, owner: j.owner, drift: j.deploy.Drift,
+		order: j.order, fence: j.fence, withdrawn: j.withdrawn, status: &j.target.Status, owner: j.owner, drift: j.deploy.Drift,
 		known: j.last.known, seen: seen,
 	}
 }
@@ -64,7 +67,7 @@ func decide(f facts) verdict {
 		return verdict{action: look, state: conditions.InProgress, reason: v1alpha1.ReasonProbing, message: "looking at the host"}
 	case f.foreign():
 		return f.foreignVerdict()
-	case f.order == nil:
+	case f.order == nil, f.withdrawn && !f.complete():
 		return f.unordered()
 	case f.seen.Fence > f.fence:
 		return fencedOff(f.seen.Fence, f.fence)
@@ -86,7 +89,7 @@ func decide(f facts) verdict {
 
 // mayDeliverUnseen says whether what is known of the host is good enough to deliver without looking first.
 func (f facts) mayDeliverUnseen() bool {
-	return f.known && f.order != nil && !f.complete() && f.status.Owner == nil && f.status.Fence <= f.fence &&
+	return f.known && f.order != nil && !f.withdrawn && !f.complete() && f.status.Owner == nil && f.status.Fence <= f.fence &&
 		conditions.IsTrue(f.status.Conditions, v1alpha1.ConditionReachable)
 }
 
@@ -112,8 +115,11 @@ func (f facts) foreignVerdict() verdict {
 		f.seen.Owner.ServiceUID, f.seen.Owner.OwnerID, f.seen.Owner.ServiceUID)}
 }
 
-// unordered speaks of a host that was not told to run anything yet.
+// unordered speaks of a host that is not told to run anything: not yet, or not any more.
 func (f facts) unordered() verdict {
+	if f.withdrawn {
+		return waiting(v1alpha1.ReasonNothingDelivered, "Release "+f.order.Release+" ended before the host was done; nothing is delivered before the next one")
+	}
 	if f.seen.Digest != "" {
 		return waiting(v1alpha1.ReasonWaitingForWave, "runs "+rollout.LabelOf(f.seen.Revision, f.seen.Commit)+" and waits for its turn")
 	}

@@ -31,6 +31,7 @@ type job struct {
 	generation int64
 	order      *v1alpha1.ReleaseRecord
 	fence      int64
+	withdrawn  bool
 	// deploy as the ordered artifact's Release froze it; the Service's own before the first order.
 	deploy v1alpha1.DeploySpec
 	host   delivery.Host
@@ -59,7 +60,7 @@ func (r *Reconciler) gather(ctx context.Context, target *v1alpha1.Target) (*job,
 	}
 	j := &job{
 		target: target, service: &service,
-		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence,
+		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, withdrawn: idle(&service),
 		deploy: service.Spec.Deploy,
 		owner:  delivery.Owner{ID: r.OwnerID, Service: target.Spec.ServiceUID},
 	}
@@ -77,15 +78,21 @@ func (r *Reconciler) gather(ctx context.Context, target *v1alpha1.Target) (*job,
 	return j, nil
 }
 
+// idle says whether nothing leads a Service: no Release of it has completed, and none is rolled out.
+func idle(service *v1alpha1.Service) bool {
+	return service.Status.Current == nil && service.Status.Rolling == nil
+}
+
 // print is equal for jobs of which the second has no reason not to wait for its time.
 func (j *job) print() string {
 	data, err := json.Marshal(struct {
 		UID        types.UID
 		Generation int64
+		Withdrawn  bool
 		SSH        v1alpha1.SSHSpec
 		Adopt      *v1alpha1.AdoptSpec
 		Deploy     v1alpha1.DeploySpec
-	}{j.target.UID, j.generation, j.service.Spec.SSH, j.service.Spec.Adopt, j.deploy})
+	}{j.target.UID, j.generation, j.withdrawn, j.service.Spec.SSH, j.service.Spec.Adopt, j.deploy})
 	if err != nil {
 		return ""
 	}

@@ -16,6 +16,8 @@ const (
 	// minBackoff and maxBackoff bound the wait after a failure.
 	minBackoff = 2 * time.Second
 	maxBackoff = 10 * time.Minute
+	// maxAccessBackoff bounds it where only a Secret or ConfigMap is missing: a person is at it, and looking is cheap.
+	maxAccessBackoff = time.Minute
 	// freshLook is how old a look at a host must be before a sibling's drift makes it look again.
 	freshLook = 10 * time.Second
 )

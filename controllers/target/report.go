@@ -97,7 +97,11 @@ func (r *Reconciler) reportFailed(ctx context.Context, j *job, failure *delivery
 // reportProblem writes that the host could not be looked at.
 func (r *Reconciler) reportProblem(ctx context.Context, j *job, failure *delivery.Failure) (lesson, error) {
 	next := lesson{failures: j.last.failures + 1}
-	next.after = r.jittered(backoff(next.failures))
+	wait := backoff(next.failures)
+	if failure.Step == accessStep {
+		wait = min(wait, maxAccessBackoff)
+	}
+	next.after = r.jittered(wait)
 	return next, r.report(ctx, j, func(status *v1alpha1.TargetStatus) { j.fail(status, failure) })
 }
 

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -32,6 +33,13 @@ func (r *Reconciler) targetsOfService() handler.EventHandler {
 		}
 		return requests
 	})
+}
+
+// ledOrLeft passes a Service that a Release began to lead, or that the last one left.
+func ledOrLeft() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return idle(e.ObjectOld.(*v1alpha1.Service)) != idle(e.ObjectNew.(*v1alpha1.Service))
+	}}
 }
 
 // siblingsOfDrifted has a Service's other hosts looked at when one is found to have drifted: whether it is an accident
