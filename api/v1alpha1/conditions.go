@@ -131,6 +131,8 @@ const (
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonImageNotFound says that the build image does not exist or cannot be pulled.
 	ReasonImageNotFound = "ImageNotFound"
+	// ReasonRegistryUnreachable says that the build image's registry does not answer.
+	ReasonRegistryUnreachable = "RegistryUnreachable"
 	// ReasonBuilding says that the build runs.
 	ReasonBuilding = "Building"
 	// ReasonArtifactReused says that the depot already held the artifact.

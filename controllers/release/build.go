@@ -77,7 +77,7 @@ func (r *Reconciler) keyOf(ctx context.Context, l *life, spec v1alpha1.FrozenSpe
 	case errors.Is(err, build.ErrImageNotFound):
 		return fail(v1alpha1.ReasonImageNotFound, err.Error())
 	case err != nil:
-		return retry(v1alpha1.ReasonImageNotFound, err).within(imageGrace)
+		return retry(v1alpha1.ReasonRegistryUnreachable, err).within(imageGrace)
 	}
 	input := r.input(l, spec)
 	input.Image = image

@@ -173,6 +173,12 @@ func TestEveryUnsuccessfulEndSaysWhy(t *testing.T) {
 			service.Spec.Build.Image = "no/such:image"
 			w.g.Expect(w.client.Update(w.t.Context(), service)).To(Succeed())
 		}, v1alpha1.ReasonImageNotFound, "no/such:image"},
+		"a registry that does not answer for long": {func(w *world) {
+			service := w.blog()
+			service.Spec.Build.Image = "down/registry:image"
+			w.g.Expect(w.client.Update(w.t.Context(), service)).To(Succeed())
+			w.hurry()
+		}, v1alpha1.ReasonRegistryUnreachable, "gave up after 5m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -58,6 +59,9 @@ type images struct{}
 func (images) Resolve(_ context.Context, reference string) (build.Image, error) {
 	if reference == "no/such:image" {
 		return build.Image{}, fmt.Errorf("%w: %s", build.ErrImageNotFound, reference)
+	}
+	if reference == "down/registry:image" {
+		return build.Image{}, errors.New("dial: connection refused")
 	}
 	return build.Image{Reference: reference, Digest: "sha256:1"}, nil
 }
@@ -115,6 +119,14 @@ type world struct {
 	after           bool
 	// fail has the build of a commit fail.
 	fail map[string]bool
+	// hurried replaces the manager's clock by one that goes on by ten seconds with every pass.
+	hurried *clocktesting.FakePassiveClock
+}
+
+// hurry lets time fly.
+func (w *world) hurry() {
+	w.hurried = clocktesting.NewFakePassiveClock(time.Now())
+	w.r.Clock = w.hurried
 }
 
 func newWorld(t *testing.T) *world {
@@ -208,6 +220,9 @@ func (w *world) jobs() []batchv1.Job {
 func (w *world) pass() {
 	var releases v1alpha1.ReleaseList
 	w.g.Expect(w.client.List(w.t.Context(), &releases, client.InNamespace(w.namespace))).To(Succeed())
+	if w.hurried != nil {
+		w.hurried.SetTime(w.hurried.Now().Add(10 * time.Second))
+	}
 	for i := range releases.Items {
 		_, err := w.r.Reconcile(w.t.Context(), w.get2(releases.Items[i].Name))
 		if errors.Is(err, errCrash) || w.crashAt > 0 && w.writes >= w.crashAt {

@@ -38,6 +38,9 @@ const buildUser = 65532
 // keepFinished is how long a finished Job stays: its result is on record before, so this is for people only.
 const keepFinished = 24 * 60 * 60
 
+// stopGrace is how many seconds a container gets between SIGTERM and SIGKILL.
+const stopGrace = 5
+
 // Job makes the Job of one build attempt.
 func Job(in Input) *batchv1.Job {
 	labels := map[string]string{
@@ -72,6 +75,8 @@ func pod(in Input) corev1.PodSpec {
 		RestartPolicy:                corev1.RestartPolicyNever,
 		AutomountServiceAccountToken: ptr.To(false),
 		EnableServiceLinks:           ptr.To(false),
+		// A shell that is process 1 ignores SIGTERM, and a build has nothing to save.
+		TerminationGracePeriodSeconds: ptr.To[int64](stopGrace),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](buildUser), RunAsGroup: ptr.To[int64](buildUser), FSGroup: ptr.To[int64](buildUser),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
