@@ -66,13 +66,13 @@ background control-plane hack/controlplane/build.sh
 background slipway make --no-print-directory build
 background wordpress "$demo/wordpress.sh" "$state/git/blog.git" "$cache/debian"
 "$demo/hello.sh" "$state/git/hello.git" 2>"$logs/hello.log" || fail "the Node program's repository could not be made"
-finished slipway "slipway could not be compiled"
-background images env SLIPWAY_BINARY="$root/bin/slipway" hack/images/build.sh slipway php node
 while sleep 15 && kill -0 "${pids[control-plane]}" 2>/dev/null; do
   tell "$(tail -n 1 "$logs/control-plane.log")"
 done &
 ticker=$!
 jobs_pids+=" $ticker"
+finished slipway "slipway could not be compiled"
+background images env SLIPWAY_BINARY="$root/bin/slipway" hack/images/build.sh slipway php node
 finished wordpress "the WordPress repository could not be made"
 finished images "the images could not be made"
 finished control-plane "the control plane could not be compiled"
