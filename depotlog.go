@@ -21,11 +21,8 @@ func depotLogCommand() *cobra.Command {
 		Short: "Print the kept log of a build: .status.storageID of the Service, .status.build.job of the Release",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			artifacts, err := store.Open(filepath.Join(data, "store"), clock.RealClock{})
-			if err != nil {
-				return err
-			}
-			return artifacts.ReadLog(v1alpha1.UID(args[0]), args[1], c.OutOrStdout())
+			kept := store.View(filepath.Join(data, "store"), clock.RealClock{})
+			return kept.ReadLog(v1alpha1.UID(args[0]), args[1], c.OutOrStdout())
 		},
 	}
 	c.Flags().StringVar(&data, "data", "/var/lib/slipway", "the depot's directory (standalone: DIR/depot)")

@@ -45,7 +45,7 @@ func (s *Store) WriteCache(service v1alpha1.UID, name string, r io.Reader) error
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("keep the cache: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("keep the cache: %w", err)
 	}

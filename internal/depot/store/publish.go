@@ -4,6 +4,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,9 +16,6 @@ import (
 	"github.com/slipway-dev/slipway/internal/artifact"
 	"github.com/slipway-dev/slipway/internal/depot"
 )
-
-// stagingAge is how old a staging directory is when its build is surely over: longer than any build may take.
-const stagingAge = 24 * time.Hour
 
 // Refusal is a rule that an artifact breaks. It is a depot.ErrRefused.
 type Refusal struct {
@@ -167,8 +165,12 @@ func (s *Store) seal(g depot.BuildGrant, dir string, manifest artifact.Manifest,
 	if err := os.WriteFile(filepath.Join(dir, "manifest"), manifest.Encode(), 0o644); err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
-	if err := writeJSON(filepath.Join(dir, "meta.json"), a); err != nil {
-		return err
+	meta, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode the artifact's description: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "meta.json"), meta, 0o600); err != nil {
+		return fmt.Errorf("write the artifact's description: %w", err)
 	}
 	return syncFS(dir)
 }
@@ -239,20 +241,4 @@ func (s *Store) tick(service v1alpha1.UID) (time.Time, error) {
 	}
 	next := max(s.clock.Now().Unix(), last+1)
 	return time.Unix(next, 0), writeFile(path, []byte(strconv.FormatInt(next, 10)))
-}
-
-// reapStaging removes staging directories of builds that are surely over.
-func (s *Store) reapStaging() error {
-	dirs, err := filepath.Glob(filepath.Join(s.dir, "staging", "*", "*"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err == nil && s.clock.Now().Sub(info.ModTime()) > stagingAge {
-			if err := removeAll(dir); err != nil {
-				return fmt.Errorf("remove an old staging directory: %w", err)
-			}
-		}
-	}
-	return nil
 }

@@ -63,7 +63,7 @@ func (s *Store) remove(a depot.Artifact) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(dir, dir+".removed"); err != nil {
+	if err := os.Rename(dir, dir+removedSuffix); err != nil {
 		return fmt.Errorf("remove artifact %s: %w", a.Digest, err)
 	}
 	return removeAll(dir + ".removed")

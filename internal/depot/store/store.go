@@ -38,30 +38,20 @@ type Store struct {
 	locks map[v1alpha1.UID]*sync.Mutex
 }
 
-// Open makes the directory ready: what a crash left half done is removed.
+// View reads what another process keeps in dir, and changes nothing there.
+func View(dir string, c clock.PassiveClock) *Store {
+	return &Store{dir: dir, clock: c, locks: map[v1alpha1.UID]*sync.Mutex{}}
+}
+
+// Open makes the directory ready for this process alone: what a crash left half done is removed.
 func Open(dir string, c clock.PassiveClock) (*Store, error) {
 	for _, part := range []string{"artifacts", "builds", "clock", "staging", "logs", "caches", "answers", "pointers"} {
 		if err := os.MkdirAll(filepath.Join(dir, part), 0o700); err != nil {
 			return nil, fmt.Errorf("prepare the depot's storage: %w", err)
 		}
 	}
-	s := &Store{dir: dir, clock: c, locks: map[v1alpha1.UID]*sync.Mutex{}}
+	s := View(dir, c)
 	return s, s.reap()
-}
-
-// reap removes the temporary directories that a crash left in artifacts. Staging directories stay: their builds may go
-// on when the depot is back; they go when their build's attempt is over, or by age.
-func (s *Store) reap() error {
-	left, err := filepath.Glob(filepath.Join(s.dir, "artifacts", "*", "*.removed"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range left {
-		if err := removeAll(dir); err != nil {
-			return fmt.Errorf("remove what a crash left: %w", err)
-		}
-	}
-	return s.reapStaging()
 }
 
 // component is what may be a path component: identifiers of objects and builds.
