@@ -38,6 +38,10 @@ import (
 
 // TestMain lets this program be rsync's remote shell and the confined rsync, as the real one is.
 func TestMain(m *testing.M) {
+	if where := os.Getenv(depotEnv); where != "" && len(os.Args) == 1 {
+		fmt.Fprintln(os.Stderr, depotProcess(where))
+		os.Exit(1)
+	}
 	if len(os.Args) > 1 && (os.Args[1] == "build" || os.Args[1] == "confined") {
 		root := &cobra.Command{Use: "slipway", SilenceUsage: true}
 		root.AddCommand(NewCommand(), confine.NewCommand())
