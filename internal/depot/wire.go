@@ -9,6 +9,9 @@ import (
 	"fmt"
 )
 
+// Says begins each line that the depot itself writes to a session's standard error.
+const Says = "slipway depot: "
+
 // Request is one call of the manager: a line of JSON. The rest of the stream belongs to the method.
 type Request struct {
 	// Method is a method of Manager.

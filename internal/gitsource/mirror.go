@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
 )
@@ -67,7 +69,7 @@ func (m *Mirrors) Fetch(ctx context.Context, r depot.MirrorRequest) error {
 	lock.Lock()
 	defer lock.Unlock()
 	if err := m.init(ctx, path); err != nil {
-		return err
+		return m.explain(err)
 	}
 	if m.has(ctx, path, r.Commit) {
 		return nil
@@ -77,21 +79,35 @@ func (m *Mirrors) Fetch(ctx context.Context, r depot.MirrorRequest) error {
 		sources = append(sources, r.Ref)
 	}
 	sources = append(sources, r.Commit, "refs/heads/*", "refs/tags/*") // the last two for servers that give no commit by its id
-	var last error
+	var failed error
 	for _, source := range sources {
-		last = m.git(ctx, path, r.URL, r.Credentials, io.Discard, "fetch", "--no-tags", "--no-write-fetch-head", "--force", "--quiet",
+		err := m.git(ctx, path, r.URL, r.Credentials, io.Discard, "fetch", "--no-tags", "--no-write-fetch-head", "--force", "--quiet",
 			"--", r.URL, "+"+source+":"+keep(source, r.Commit))
-		if last == nil && m.reached(ctx, path, r.Commit, keep(source, r.Commit)) {
-			return m.pin(ctx, path, r.Commit)
+		if err == nil && m.reached(ctx, path, r.Commit, keep(source, r.Commit)) {
+			return m.explain(m.pin(ctx, path, r.Commit))
 		}
-		if ctx.Err() != nil {
+		if err != nil && (strings.HasSuffix(source, "/*") || ctx.Err() != nil || diskFull(err)) {
+			failed = err // the others may fail: a reference may be gone, a server may give no commit by its id
 			break
 		}
 	}
-	if last != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, last)
+	if failed != nil {
+		return errors.Join(m.explain(fmt.Errorf("%w: %w", ErrUnreachable, failed)), sweep(path))
 	}
 	return fmt.Errorf("%w: %s does not hold commit %s any more", ErrRevisionNotFound, r.URL, r.Commit)
+}
+
+// explain says what to do where git's own words are of no help.
+func (m *Mirrors) explain(err error) error {
+	if err != nil && diskFull(err) {
+		return fmt.Errorf("%w: the depot's disk at %s has no room for the source: make the volume larger; the depot tries again", ErrUnreachable, m.dir)
+	}
+	return err
+}
+
+// diskFull says whether git ended for want of room. Git passes on the C library's words.
+func diskFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), "No space left on device") || strings.Contains(err.Error(), "Disk quota exceeded")
 }
 
 // keep is where a fetched source is put.

@@ -6,7 +6,6 @@ package buildpod
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -291,20 +290,5 @@ func TestADepotKilledInMidPublish(t *testing.T) {
 	again, err := w.manager.FindBuild(t.Context(), "svc", "b1-0002")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(again).To(Equal(done.artifact))
-	g.Expect(w.finish(o)).To(Equal(done.artifact), "publishing it again gives the same")
-}
-
-// finish asks again for a build to be published.
-func (w *world) finish(o Options) depot.Artifact {
-	w.t.Helper()
-	g := NewWithT(w.t)
-	conn, err := dial(w.t.Context(), o.Credential)
-	g.Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = conn.Close() }()
-	var out bytes.Buffer
-	g.Expect(run(w.t.Context(), conn, "finish", nil, &out)).To(Succeed())
-	var finished server.Finished
-	g.Expect(json.Unmarshal(out.Bytes(), &finished)).To(Succeed())
-	g.Expect(finished.Artifact).NotTo(BeNil())
-	return *finished.Artifact
+	g.Expect(w.ask(o).Artifact).To(HaveValue(Equal(done.artifact)), "publishing it again gives the same")
 }

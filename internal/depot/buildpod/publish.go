@@ -108,7 +108,11 @@ func send(ctx context.Context, o Options, output string) error {
 	said, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(said))
-		if !strings.Contains(text, "slipway depot:") && connectionLost(err) {
+		if _, full, found := strings.Cut(text, depot.Says+v1alpha1.ReasonDiskFull+": "); found {
+			full, _, _ = strings.Cut(full, "\n")
+			return problem(v1alpha1.ReasonDiskFull, "%s", full)
+		}
+		if !strings.Contains(text, depot.Says) && connectionLost(err) {
 			return fmt.Errorf("%w: send the artifact: %w: %s", depot.ErrUnavailable, err, text[max(0, len(text)-300):])
 		}
 		return problem(v1alpha1.ReasonPublishFailed, "send the artifact to the depot: %v: %s", err, text[max(0, len(text)-1000):])

@@ -68,16 +68,25 @@ func (s *Server) exec(ctx context.Context, who identity, ch ssh.Channel, line st
 	s.Metrics.Bytes.WithLabelValues(who.principal, "received").Add(float64(counted.received.Load()))
 	if err != nil {
 		s.Logger.Info("session failed", "principal", who.principal, "command", printable(line), "error", err.Error())
-		_, _ = fmt.Fprintf(ch.Stderr(), "slipway depot: %s\n", err)
+		_, _ = fmt.Fprintf(ch.Stderr(), "%s%s\n", depot.Says, sentence(err))
 	}
 	exit(ch, exitCode(err))
+}
+
+// sentence is what a client reads: a broken rule begins with its reason.
+func sentence(err error) string {
+	var refusal *store.Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Reason + ": " + err.Error()
+	}
+	return err.Error()
 }
 
 // refuse says no in a sentence.
 func (s *Server) refuse(ch ssh.Channel, message string) {
 	s.Metrics.Refusals.WithLabelValues("command").Inc()
 	s.Logger.Info("command refused", "why", message)
-	_, _ = fmt.Fprintf(ch.Stderr(), "slipway depot: refused: %s\n", message)
+	_, _ = fmt.Fprintf(ch.Stderr(), "%srefused: %s\n", depot.Says, message)
 	exit(ch, 1)
 }
 
@@ -144,7 +153,12 @@ func (s *Server) receive(ctx context.Context, ch ssh.Channel, g depot.BuildGrant
 	if err != nil {
 		return err
 	}
-	return s.rsync(ctx, ch, tree, true, argv)
+	heard := listen(ch)
+	err = s.rsync(ctx, heard, tree, true, argv)
+	if err != nil && heard.full.Load() {
+		return s.Store.DropStaging(g)
+	}
+	return err
 }
 
 // Finished is what the command finish prints: an artifact, or why there is none.

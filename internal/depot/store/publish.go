@@ -19,7 +19,7 @@ import (
 
 // Refusal is a rule that an artifact breaks. It is a depot.ErrRefused.
 type Refusal struct {
-	// Reason is v1alpha1.ReasonArtifactRefused or ReasonArtifactShrunk.
+	// Reason is v1alpha1.ReasonArtifactRefused, ReasonArtifactShrunk or ReasonDiskFull.
 	Reason  string
 	Message string
 }
@@ -51,8 +51,16 @@ func (s *Store) stagingDir(g depot.BuildGrant) (string, error) {
 
 // Finish turns a build's staging directory into an artifact: shared paths leave, rules are checked, modes and mtimes are
 // set, everything is made durable, and one rename makes it visible. Of one build key only the first artifact counts: a
-// second one returns it.
+// second one returns it. On a full disk nothing is published, and what was staged goes.
 func (s *Store) Finish(g depot.BuildGrant) (depot.Artifact, error) {
+	a, err := s.finish(g)
+	if isFull(err) {
+		return depot.Artifact{}, s.DropStaging(g)
+	}
+	return a, err
+}
+
+func (s *Store) finish(g depot.BuildGrant) (depot.Artifact, error) {
 	dir, err := s.stagingDir(g)
 	if err != nil {
 		return depot.Artifact{}, err
