@@ -117,7 +117,7 @@ func (f facts) foreignVerdict() verdict {
 
 // unordered speaks of a host that is not told to run anything: not yet, or not any more.
 func (f facts) unordered() verdict {
-	if f.withdrawn {
+	if f.order != nil {
 		return waiting(v1alpha1.ReasonNothingDelivered, "Release "+f.order.Release+" ended before the host was done; nothing is delivered before the next one")
 	}
 	if f.seen.Digest != "" {
