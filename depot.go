@@ -12,8 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
@@ -21,9 +21,11 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	registry "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/depot/confine"
+	"github.com/slipway-dev/slipway/internal/depot/metrics"
 	"github.com/slipway-dev/slipway/internal/depot/server"
 	"github.com/slipway-dev/slipway/internal/depot/store"
 	"github.com/slipway-dev/slipway/internal/gitsource"
@@ -32,9 +34,9 @@ import (
 
 // depotOptions are what the depot's flags set.
 type depotOptions struct {
-	data, listen, advertise, healthAddress string
-	allowFileSources                       bool
-	gitCABundle                            string
+	data, listen, advertise, healthAddress, metricsAddress string
+	allowFileSources                                       bool
+	gitCABundle                                            string
 }
 
 func depotCommand() *cobra.Command {
@@ -57,6 +59,7 @@ func depotCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", ":2222", "where SSH is served")
 	f.StringVar(&o.advertise, "advertise", "", "host:port where hosts and builds reach the depot (required)")
 	f.StringVar(&o.healthAddress, "health-address", ":8082", "where /healthz and /readyz are served")
+	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8083", "where /metrics is served: to anybody on a loopback address, elsewhere over https to who may get /metrics; 0 serves none")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	_ = c.MarkFlagRequired("advertise")
@@ -108,11 +111,17 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 		UserAuthorities: func() []ssh.PublicKey { return parseKeys(exchange.UserCAs(), log) },
 		Confine:         confine.Wrap(self),
 		Clock:           clock.RealClock{}, Logger: log,
-		Metrics: server.NewMetrics(prometheus.NewRegistry()),
+		Metrics: counters(),
 	})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return front.Serve(ctx, listener) })
 	group.Go(func() error { return exchange.Run(ctx) })
+	group.Go(func() error {
+		if err := metrics.Serve(ctx, o.metricsAddress, config); err != nil { // hosts need the depot, and not its metrics
+			log.Error("metrics are not served; give another --metrics-address", "error", err)
+		}
+		return nil
+	})
 	if o.healthAddress != "0" {
 		group.Go(func() error {
 			return serveHealth(ctx, o.healthAddress, func() error {
@@ -127,6 +136,9 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	ready()
 	return group.Wait()
 }
+
+// counters are registered once: in standalone the manager's metrics show them too.
+var counters = sync.OnceValue(func() *server.Metrics { return server.NewMetrics(registry.Registry) })
 
 func parseKeys(lines []string, log *slog.Logger) (keys []ssh.PublicKey) {
 	for _, line := range lines {

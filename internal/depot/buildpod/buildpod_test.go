@@ -65,13 +65,19 @@ type world struct {
 	repo      string
 	commit    string
 	data      string
+	metrics   *server.Metrics
 	stop      func()
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, nil)
+}
+
+func newWorldWith(t *testing.T, metrics *server.Metrics) *world {
+	t.Helper()
 	g := NewWithT(t)
-	w := &world{t: t, data: t.TempDir(), repo: t.TempDir()}
+	w := &world{t: t, data: t.TempDir(), repo: t.TempDir(), metrics: metrics}
 	var err error
 	w.authority, err = sshca.New(clock.RealClock{})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -97,7 +103,7 @@ func (w *world) serve(listener net.Listener, keys []ssh.Signer) {
 	NewWithT(w.t).Expect(err).NotTo(HaveOccurred())
 	s := server.New(server.Options{
 		Store: w.store, Sources: gitsource.NewMirrors(filepath.Join(w.data, "mirrors"), gitsource.Options{AllowFile: true}),
-		HostKeys: keys, Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler), Confine: confine.Wrap(self),
+		HostKeys: keys, Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler), Confine: confine.Wrap(self), Metrics: w.metrics,
 		UserAuthorities: func() []ssh.PublicKey {
 			var out []ssh.PublicKey
 			for _, line := range w.authority.PublicKeys() {

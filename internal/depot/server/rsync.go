@@ -11,10 +11,10 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -112,17 +112,17 @@ func (s *Server) rsync(ctx context.Context, ch ssh.Channel, dir string, writable
 // countingChannel counts what goes through it.
 type countingChannel struct {
 	ssh.Channel
-	sent, received atomic.Int64
+	sent, received prometheus.Counter
 }
 
 func (c *countingChannel) Read(p []byte) (int, error) {
 	n, err := c.Channel.Read(p)
-	c.received.Add(int64(n))
+	c.received.Add(float64(n))
 	return n, err
 }
 
 func (c *countingChannel) Write(p []byte) (int, error) {
 	n, err := c.Channel.Write(p)
-	c.sent.Add(int64(n))
+	c.sent.Add(float64(n))
 	return n, err
 }

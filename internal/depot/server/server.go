@@ -103,6 +103,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 		s.conns.Go(func() {
 			defer func() { <-s.slots }()
+			s.Metrics.Connections.Inc()
+			defer s.Metrics.Connections.Dec()
 			s.serve(ctx, conn)
 		})
 	}

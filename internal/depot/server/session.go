@@ -62,10 +62,9 @@ func (s *Server) exec(ctx context.Context, who identity, ch ssh.Channel, line st
 		return
 	}
 	s.Metrics.Sessions.WithLabelValues(who.principal).Inc()
-	counted := &countingChannel{Channel: ch}
-	err = run(ctx, counted)
-	s.Metrics.Bytes.WithLabelValues(who.principal, "sent").Add(float64(counted.sent.Load()))
-	s.Metrics.Bytes.WithLabelValues(who.principal, "received").Add(float64(counted.received.Load()))
+	err = run(ctx, &countingChannel{
+		Channel: ch, sent: s.Metrics.Bytes.WithLabelValues(who.principal, "sent"), received: s.Metrics.Bytes.WithLabelValues(who.principal, "received"),
+	})
 	if err != nil {
 		s.Logger.Info("session failed", "principal", who.principal, "command", printable(line), "error", err.Error())
 		_, _ = fmt.Fprintf(ch.Stderr(), "%s%s\n", depot.Says, sentence(err))
@@ -184,6 +183,7 @@ func (s *Server) finish(ch ssh.Channel, g depot.BuildGrant) error {
 	case err != nil:
 		return err
 	}
+	s.Metrics.Published.Inc()
 	s.Logger.Info("published", "service", g.Service, "digest", a.Digest, "files", a.Files, "bytes", a.Bytes)
 	return json.NewEncoder(ch).Encode(Finished{Artifact: &a})
 }
