@@ -21,6 +21,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/depot/store"
+	"github.com/slipway-dev/slipway/internal/sshca"
 )
 
 // Sources are the mirrors of the repositories.
@@ -42,19 +43,31 @@ type Options struct {
 	Clock   clock.PassiveClock
 	Logger  *slog.Logger
 	Metrics *Metrics
-	// Handshake bounds a login, Idle a connection on which nothing moves. Defaults 20s and 10m.
-	Handshake, Idle time.Duration
-	// Connections bounds how many there are at once. Default 4096.
+	// Handshake bounds a login as a whole, and how long a session may take to say what it wants. Default 20s.
+	Handshake time.Duration
+	// Idle bounds a connection without a session, and a session of a host or a build that moves nothing. Default 10m.
+	Idle time.Duration
+	// KeepAlive is how often the other end is asked whether it is there. One that is silent three times as long is gone.
+	// Default 30s.
+	KeepAlive time.Duration
+	// Connections bounds how many there are at once. A quarter of them may not have logged in yet, of one source a
+	// sixteenth. Default 4096.
 	Connections int
 }
 
-// maxSessions bounds the sessions of one connection at once.
-const maxSessions = 256
+// sessionsOf bounds the sessions of one connection at once: the manager does all its calls over one, a host or a build one
+// thing after the other.
+func sessionsOf(who identity) int {
+	if who.principal == sshca.Manager {
+		return 256
+	}
+	return 8
+}
 
 // Server is the depot's SSH front.
 type Server struct {
 	Options
-	slots    chan struct{}
+	door     *door
 	conns    sync.WaitGroup
 	stagings stagings
 }
@@ -67,13 +80,16 @@ func New(o Options) *Server {
 	if o.Idle <= 0 {
 		o.Idle = 10 * time.Minute
 	}
+	if o.KeepAlive <= 0 {
+		o.KeepAlive = 30 * time.Second
+	}
 	if o.Connections <= 0 {
 		o.Connections = 4096
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	return &Server{Options: o, slots: make(chan struct{}, o.Connections)}
+	return &Server{Options: o, door: newDoor(o.Connections)}
 }
 
 // Serve accepts connections until ctx ends, then waits for those under way to see it.
@@ -95,57 +111,58 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		if err != nil {
 			return fmt.Errorf("accept connections: %w", err)
 		}
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
+		place := s.door.enter(conn.RemoteAddr())
+		if place == nil {
+			s.Metrics.Refusals.WithLabelValues("connection").Inc()
+			s.Logger.Info("connection refused: too many are open, or too many of this source have not logged in", "from", conn.RemoteAddr().String())
 			_ = conn.Close()
-			return nil
+			continue
 		}
 		s.conns.Go(func() {
-			defer func() { <-s.slots }()
+			defer place.leave()
 			s.Metrics.Connections.Inc()
 			defer s.Metrics.Connections.Dec()
-			s.serve(ctx, conn)
+			s.serve(ctx, conn, place)
 		})
 	}
 }
 
 // serve leads one connection.
-func (s *Server) serve(ctx context.Context, raw net.Conn) {
+func (s *Server) serve(ctx context.Context, raw net.Conn, place *guest) {
 	defer func() { _ = raw.Close() }()
-	conn := &idleConn{Conn: raw, idle: s.Handshake}
-	connection, channels, requests, err := ssh.NewServerConn(conn, s.config())
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer stop()
+	connection, channels, requests, alive, err := s.login(raw)
 	if err != nil {
 		s.Metrics.Refusals.WithLabelValues("login").Inc()
 		s.Logger.Info("login refused", "from", raw.RemoteAddr().String(), "error", err.Error())
 		return
 	}
-	conn.setIdle(s.Idle)
 	defer func() { _ = connection.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
-	defer stop()
-	go keepAlive(ctx, connection)
-	go refuseRequests(requests)
 	who, err := identify(connection.Permissions)
 	if err != nil {
+		s.Metrics.Refusals.WithLabelValues("login").Inc()
 		s.Logger.Info("login refused", "from", raw.RemoteAddr().String(), "error", err.Error())
 		return
 	}
+	place.loggedIn()
+	go keepAlive(ctx, connection, alive, s.KeepAlive)
+	go refuseRequests(requests)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	defer cancel()
-	places := make(chan struct{}, maxSessions)
+	hangUp := func() { _ = connection.Close() }
+	places := newPlaces(sessionsOf(who), s.Idle, hangUp)
+	defer places.idle.Stop()
 	for channel := range channels {
 		if channel.ChannelType() != "session" {
 			s.Metrics.Refusals.WithLabelValues("channel").Inc()
 			_ = channel.Reject(ssh.Prohibited, "the depot forwards nothing: it serves artifacts and builds only")
 			continue
 		}
-		select {
-		case places <- struct{}{}:
-		default:
+		if !places.take() {
 			_ = channel.Reject(ssh.ResourceShortage, "too many sessions on one connection")
 			continue
 		}
@@ -154,45 +171,24 @@ func (s *Server) serve(ctx context.Context, raw net.Conn) {
 			return
 		}
 		sessions.Go(func() {
-			defer func() { <-places }()
-			s.session(ctx, who, ch, reqs)
+			defer places.give()
+			s.session(ctx, who, ch, reqs, hangUp)
 		})
 	}
 }
 
-// keepAlive ends a connection whose other end is gone.
-func keepAlive(ctx context.Context, connection *ssh.ServerConn) {
-	ticker := time.NewTicker(30 * time.Second)
-	defer ticker.Stop()
-	done := make(chan struct{})
-	go func() {
-		_ = connection.Wait()
-		close(done)
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-done:
-			return
-		case <-ticker.C:
-		}
-		answered := make(chan error, 1)
-		go func() {
-			_, _, err := connection.SendRequest("keepalive@openssh.com", true, nil)
-			answered <- err
-		}()
-		select {
-		case err := <-answered:
-			if err == nil {
-				continue
-			}
-		case <-time.After(30 * time.Second):
-		case <-done:
-		}
-		_ = connection.Close()
-		return
+// login brings a connection to where it may open sessions. It has Handshake for all of it: one that says nothing, or a
+// byte now and then, goes.
+func (s *Server) login(raw net.Conn) (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan *ssh.Request, *pulse, error) {
+	if err := raw.SetDeadline(time.Now().Add(s.Handshake)); err != nil {
+		return nil, nil, nil, nil, err
 	}
+	alive := newPulse()
+	connection, channels, requests, err := ssh.NewServerConn(&movingConn{raw, alive}, s.config())
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	return connection, channels, requests, alive, raw.SetDeadline(time.Time{})
 }
 
 // refuseRequests answers keep-alives and refuses everything else, port forwarding above all.
@@ -202,37 +198,4 @@ func refuseRequests(requests <-chan *ssh.Request) {
 			_ = request.Reply(request.Type == "keepalive@openssh.com", nil)
 		}
 	}
-}
-
-// idleConn ends a connection on which nothing moves.
-type idleConn struct {
-	net.Conn
-	mu   sync.Mutex
-	idle time.Duration
-}
-
-func (c *idleConn) setIdle(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.idle = d
-}
-
-func (c *idleConn) extend() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.SetDeadline(time.Now().Add(c.idle))
-}
-
-func (c *idleConn) Read(p []byte) (int, error) {
-	if err := c.extend(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *idleConn) Write(p []byte) (int, error) {
-	if err := c.extend(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
 }

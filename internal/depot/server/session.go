@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -20,11 +21,14 @@ import (
 // command is one thing that a principal may do. It reads stdin, writes stdout, and its error goes to stderr.
 type command func(ctx context.Context, ch ssh.Channel) error
 
-// session leads one session: the first exec request decides, everything else is refused.
-func (s *Server) session(ctx context.Context, who identity, ch ssh.Channel, requests <-chan *ssh.Request) {
+// session leads one session: the first exec request decides, everything else is refused. A host's or a build's that says
+// nothing, or moves nothing, ends with its connection: a client that takes no data would hold a session open for ever.
+func (s *Server) session(ctx context.Context, who identity, ch ssh.Channel, requests <-chan *ssh.Request, hangUp func()) {
 	defer func() { _ = ch.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	late := time.AfterFunc(s.Handshake, hangUp)
+	defer late.Stop()
 	for request := range requests {
 		switch request.Type {
 		case "exec":
@@ -33,6 +37,7 @@ func (s *Server) session(ctx context.Context, who identity, ch ssh.Channel, requ
 				_ = request.Reply(false, nil)
 				return
 			}
+			late.Stop()
 			_ = request.Reply(true, nil)
 			go func() { // later requests are refused; the end of them is the end of the client
 				for late := range requests {
@@ -40,6 +45,11 @@ func (s *Server) session(ctx context.Context, who identity, ch ssh.Channel, requ
 				}
 				cancel()
 			}()
+			if who.principal != sshca.Manager && payload.Command != "finish" { // the one reads logs of silent builds, the other computes
+				moving := &movingChannel{ch, newPulse()}
+				go moving.watch(ctx, s.Idle, hangUp)
+				ch = moving
+			}
 			s.exec(ctx, who, ch, payload.Command)
 			return
 		case "shell", "subsystem":
