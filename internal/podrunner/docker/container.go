@@ -64,7 +64,7 @@ func (r *Runner) advance(ctx context.Context, pod *corev1.Pod, have map[string]f
 			if t := status.State.Terminated; t != nil && t.ExitCode == 0 {
 				continue
 			}
-			return waiting, step{}, nil
+			return waiting, step{}, r.startMade(ctx, pod, c.Name, status, have)
 		}
 		why, s, err := r.begin(ctx, pod, c)
 		if why != nil {
@@ -79,6 +79,9 @@ func (r *Runner) advance(ctx context.Context, pod *corev1.Pod, have map[string]f
 			return nil, step{}, err
 		}
 		if status != nil {
+			if err := r.startMade(ctx, pod, c.Name, status, have); err != nil {
+				return nil, step{}, err
+			}
 			continue
 		}
 		why, s, err := r.begin(ctx, pod, c)
@@ -120,6 +123,14 @@ func (r *Runner) begin(ctx context.Context, pod *corev1.Pod, c corev1.Container)
 	return nil, step{}, r.start(ctx, pod, c.Name, created.ID)
 }
 
+// startMade starts a container that a runner made and, having died, did not start.
+func (r *Runner) startMade(ctx context.Context, pod *corev1.Pod, name string, status *corev1.ContainerStatus, have map[string]found) error {
+	if status.State.Waiting == nil {
+		return nil
+	}
+	return r.start(ctx, pod, name, have[name].id)
+}
+
 func (r *Runner) start(ctx context.Context, pod *corev1.Pod, name, id string) error {
 	if err := r.engine.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		inspected, inspectErr := r.engine.ContainerInspect(ctx, id)
@@ -138,22 +149,6 @@ func (r *Runner) misconfigured(pod *corev1.Pod, c corev1.Container, err error) (
 	r.event(pod, corev1.EventTypeWarning, "Failed", "Creating", "Error: %s", err)
 	return &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: fmt.Sprintf("container %q: %s", c.Name, err)},
 		step{after: tryAgain}, nil
-}
-
-// stop ends every running container of the Pod: SIGTERM, the grace, SIGKILL.
-func (r *Runner) stop(ctx context.Context, pod *corev1.Pod, have map[string]found, grace time.Duration) error {
-	seconds := int(grace / time.Second)
-	for name, c := range have {
-		if c.state != "running" && c.state != "paused" && c.state != "restarting" {
-			continue
-		}
-		r.event(pod, corev1.EventTypeNormal, "Killing", "Killing", "Stopping container %s", name)
-		err := r.engine.ContainerStop(ctx, c.id, container.StopOptions{Timeout: &seconds})
-		if err != nil && !cerrdefs.IsNotFound(err) {
-			return fmt.Errorf("stop container %q: %w", name, err)
-		}
-	}
-	return nil
 }
 
 func (r *Runner) dir(uid string) string { return filepath.Join(r.StateDir, "pods", uid) }

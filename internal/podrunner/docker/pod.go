@@ -22,6 +22,8 @@ const (
 	lookAgain = 5 * time.Second
 	// An engine that is down or an object that is missing is asked for again after this.
 	tryAgain = 3 * time.Second
+	// An engine that says nothing for so long counts as down. What may take longer is not done by the workers.
+	syncTimeout = 2 * time.Minute
 )
 
 // sync brings one Pod a step forward from what the engine and the API server say now, and says when to look again.
@@ -32,11 +34,14 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 	}
 	pod, err := r.pods.Pods(namespace).Get(name)
 	if apierrors.IsNotFound(err) {
+		r.sweepSoon()
 		return 0, nil
 	}
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
 	o := podrunner.Observation{HostIP: r.NodeAddress, Now: r.Now()}
 	over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if over && pod.DeletionTimestamp == nil {
@@ -54,7 +59,7 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 		return tryAgain, r.report(ctx, pod, o)
 	}
 	if pod.DeletionTimestamp != nil {
-		return 0, r.remove(ctx, pod, found, over)
+		return r.remove(ctx, pod, found, over)
 	}
 	after := lookAgain
 	if limit := pod.Spec.ActiveDeadlineSeconds; limit != nil {
@@ -64,7 +69,7 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 		}
 		left := begin.Add(time.Duration(*limit) * time.Second).Sub(o.Now)
 		if left <= 0 {
-			return 0, r.expire(ctx, pod, found, o)
+			return r.expire(ctx, pod, found, o)
 		}
 		after = min(after, left)
 	}
@@ -73,9 +78,9 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 		return 0, err
 	}
 	if step.reason != "" {
-		o.Reason, o.Message = step.reason, step.message
-		if err := r.stop(ctx, pod, found, 0); err != nil {
-			return 0, err
+		if r.stop(pod, found, 0) {
+			r.cancelPulls(string(pod.UID))
+			o.Reason, o.Message = step.reason, step.message
 		}
 	}
 	if step.after > 0 {
@@ -92,47 +97,49 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 	return after, r.report(ctx, pod, o)
 }
 
-// expire ends a Pod that ran past its deadline.
-func (r *Runner) expire(ctx context.Context, pod *corev1.Pod, found map[string]found, o podrunner.Observation) error {
-	if err := r.stop(ctx, pod, found, grace(pod)); err != nil {
-		return err
+// expire ends a Pod that ran past its deadline. The Pod has failed when its containers have stopped.
+func (r *Runner) expire(ctx context.Context, pod *corev1.Pod, found map[string]found, o podrunner.Observation) (time.Duration, error) {
+	r.cancelPulls(string(pod.UID))
+	if !r.stop(pod, found, grace(pod)) {
+		return lookAgain, nil
 	}
 	var err error
 	if o.Containers, err = r.observe(ctx, pod); err != nil {
-		return err
+		return 0, err
 	}
 	o.Reason = "DeadlineExceeded"
 	o.Message = "Pod was active on the node longer than the specified deadline"
 	r.event(pod, corev1.EventTypeWarning, o.Reason, "Killing", "%s", o.Message)
-	return r.report(ctx, pod, o)
+	return 0, r.report(ctx, pod, o)
 }
 
 // remove ends a Pod that is being deleted: its containers stop, its end is recorded, and then it goes.
-func (r *Runner) remove(ctx context.Context, pod *corev1.Pod, found map[string]found, over bool) error {
-	if err := r.stop(ctx, pod, found, grace(pod)); err != nil {
-		return err
+func (r *Runner) remove(ctx context.Context, pod *corev1.Pod, found map[string]found, over bool) (time.Duration, error) {
+	r.cancelPulls(string(pod.UID))
+	if !r.stop(pod, found, grace(pod)) {
+		return lookAgain, nil
 	}
 	if !over {
 		o := podrunner.Observation{HostIP: r.NodeAddress, Now: r.Now()}
 		var err error
 		if o.Containers, err = r.observe(ctx, pod); err != nil {
-			return err
+			return 0, err
 		}
 		status := podrunner.Status(pod, o)
 		if status.Phase != corev1.PodSucceeded && status.Phase != corev1.PodFailed {
 			o.Reason, o.Message = "Deleted", "the Pod was deleted before it ended"
 		}
 		if err := r.report(ctx, pod, o); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	none, uid := int64(0), pod.UID
 	err := r.kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name,
 		metav1.DeleteOptions{GracePeriodSeconds: &none, Preconditions: &metav1.Preconditions{UID: &uid}})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
+		return 0, nil
 	}
-	return err
+	return 0, err
 }
 
 func grace(pod *corev1.Pod) time.Duration {

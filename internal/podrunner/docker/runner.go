@@ -77,9 +77,13 @@ type Runner struct {
 	queue    workqueue.TypedRateLimitingInterface[string]
 	recorder events.EventRecorder
 
+	work      background
+	sweepWish chan struct{}
+
 	mu     sync.Mutex
-	images map[string]*pull // by Pod UID and container
-	down   string           // why the engine does not answer, or ""
+	images map[string]*pull     // by Pod UID and container
+	stops  map[string]time.Time // by Pod UID: when the stop under way kills
+	down   string               // why the engine does not answer, or ""
 	info   podrunner.NodeInfo
 }
 
@@ -107,7 +111,8 @@ func New(o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{Options: o, engine: engine, images: map[string]*pull{}, info: podrunner.NodeInfo{Name: o.NodeName, Address: o.NodeAddress}}
+	r := &Runner{Options: o, engine: engine, sweepWish: make(chan struct{}, 1),
+		images: map[string]*pull{}, stops: map[string]time.Time{}, info: podrunner.NodeInfo{Name: o.NodeName, Address: o.NodeAddress}}
 	if r.kube, err = kubernetes.NewForConfig(o.NodeConfig); err != nil {
 		return nil, fmt.Errorf("pod runner's node client: %w", err)
 	}
@@ -139,6 +144,8 @@ func newEngine(host string) (*client.Client, error) {
 func (r *Runner) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.work.base = ctx
+	defer r.work.group.Wait()
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer cancel()
@@ -161,9 +168,8 @@ func (r *Runner) Run(ctx context.Context) error {
 			r.queue.Add(key)
 		}
 	}
-	gone := func(o any) { add(o); r.sweep(ctx) }
 	if _, err := pods.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: add, UpdateFunc: func(_, o any) { add(o) }, DeleteFunc: gone}); err != nil {
+		AddFunc: add, UpdateFunc: func(_, o any) { add(o) }, DeleteFunc: add}); err != nil {
 		return err
 	}
 	self := podrunner.Node(r.info, r.Now())
@@ -181,7 +187,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		return nil
 	}
 	run(func() { r.watchEngine(ctx) })
-	run(func() { every(ctx, sweepEvery, func() { r.sweep(ctx) }) })
+	run(func() { r.sweepAsWished(ctx) })
 	for range workers {
 		run(func() {
 			for r.next(ctx) {

@@ -62,10 +62,6 @@ func (r *Runner) status(ctx context.Context, pod *corev1.Pod, c corev1.Container
 	begun := engineTime(in.State.StartedAt)
 	switch {
 	case in.State.Status == "created" && in.State.Error == "":
-		// A runner that died between creating and starting left it.
-		if err := r.start(ctx, pod, c.Name, in.ID); err != nil {
-			return nil, err
-		}
 		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
 	case in.State.Status == "created":
 		s.State.Terminated = &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: in.State.Error,

@@ -5,6 +5,7 @@ package docker
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,29 @@ func (r *Runner) enqueueAll() {
 	}
 }
 
+// sweepSoon has sweep run now and not in a minute.
+func (r *Runner) sweepSoon() {
+	select {
+	case r.sweepWish <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// sweepAsWished sweeps at once, every minute and when a Pod has gone.
+func (r *Runner) sweepAsWished(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		r.sweep(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-r.sweepWish:
+		}
+	}
+}
+
 // sweep removes the containers and directories of Pods that are gone.
 func (r *Runner) sweep(ctx context.Context) {
 	pods, err := r.pods.List(labels.Everything())
@@ -58,6 +82,7 @@ func (r *Runner) sweep(ctx context.Context) {
 	for _, pod := range pods {
 		living[string(pod.UID)] = true
 	}
+	r.forget(living)
 	list, err := r.engine.ContainerList(ctx, container.ListOptions{All: true,
 		Filters: filters.NewArgs(filters.Arg("label", labelOwner+"="+r.owner()))})
 	if err != nil {
@@ -73,13 +98,6 @@ func (r *Runner) sweep(ctx context.Context) {
 			living[c.Labels[labelPodUID]] = true // its directories are still in use
 		}
 	}
-	r.mu.Lock()
-	for key := range r.images {
-		if uid, _, _ := strings.Cut(key, "/"); !living[uid] {
-			delete(r.images, key)
-		}
-	}
-	r.mu.Unlock()
 	dirs, err := os.ReadDir(filepath.Join(r.StateDir, "pods"))
 	if err != nil {
 		return
@@ -92,4 +110,17 @@ func (r *Runner) sweep(ctx context.Context) {
 			r.Logger.Error("cannot remove the volumes of a Pod that is gone", "dir", d.Name(), "err", err)
 		}
 	}
+}
+
+// forget ends what is under way for Pods that are gone.
+func (r *Runner) forget(living map[string]bool) {
+	gone := func(key string) bool {
+		uid, _, _ := strings.Cut(key, "/")
+		return !living[uid]
+	}
+	r.work.cancel(gone)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.images, func(key string, _ *pull) bool { return gone(key) })
+	maps.DeleteFunc(r.stops, func(key string, _ time.Time) bool { return gone(key) })
 }
