@@ -17,8 +17,10 @@ type Observation struct {
 	Containers map[string]corev1.ContainerStatus
 	// Reason and Message end the Pod as Failed, whatever its containers did, where Reason is set.
 	Reason, Message string
-	HostIP          string
-	Now             time.Time
+	// Unavailable is why nothing new is known of the containers now, or "". It does not end the Pod.
+	Unavailable string
+	HostIP      string
+	Now         time.Time
 }
 
 // Status derives a Pod's status as a kubelet writes it. Containers that were not observed wait.
@@ -82,6 +84,12 @@ func Status(pod *corev1.Pod, o Observation) corev1.PodStatus {
 		s.Phase = corev1.PodRunning
 	default:
 		s.Phase = corev1.PodPending
+	}
+	if o.Reason == "" {
+		s.Reason, s.Message = "", ""
+		if o.Unavailable != "" {
+			s.Reason, s.Message = ReasonEngineUnavailable, o.Unavailable
+		}
 	}
 	conditions(&s, pod, initialized, running == len(pod.Spec.Containers), now)
 	return s

@@ -5,6 +5,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -38,8 +39,11 @@ type step struct {
 	after           time.Duration
 }
 
-// containers lists the Pod's containers by name.
+// containers lists the Pod's containers by name. An engine that is known to be down is not asked.
 func (r *Runner) containers(ctx context.Context, pod *corev1.Pod) (map[string]found, error) {
+	if why := r.engineDown(); why != "" {
+		return nil, errors.New(why)
+	}
 	list, err := r.engine.ContainerList(ctx, container.ListOptions{All: true,
 		Filters: filters.NewArgs(filters.Arg("label", labelPodUID+"="+string(pod.UID)))})
 	if err != nil {

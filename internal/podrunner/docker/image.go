@@ -5,6 +5,8 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,8 +23,17 @@ func pullImage(ctx context.Context, engine *client.Client, reference string) err
 		return err
 	}
 	defer progress.Close()
-	_, err = io.Copy(io.Discard, progress)
-	return err
+	for messages := json.NewDecoder(progress); ; {
+		var m struct{ Error string }
+		switch err := messages.Decode(&m); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("the engine broke off: %w", err)
+		case m.Error != "": // it happened after the engine had begun to answer
+			return errors.New(m.Error)
+		}
+	}
 }
 
 func isID(reference string) bool { return len(reference) == 71 && reference[:7] == "sha256:" }

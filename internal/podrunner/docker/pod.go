@@ -55,7 +55,11 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 	found, err := r.containers(ctx, pod)
 	if err != nil {
 		// Nothing can be said about containers that were seen; the others wait for the engine.
-		o.Containers = remembered(pod, podrunner.ReasonEngineUnavailable, "the container engine does not answer: "+err.Error())
+		o.Unavailable = "the container engine does not answer: " + err.Error()
+		o.Containers = remembered(pod, podrunner.ReasonEngineUnavailable, o.Unavailable)
+		if r.engineDown() == "" {
+			r.registerSoon()
+		}
 		return tryAgain, r.report(ctx, pod, o)
 	}
 	if pod.DeletionTimestamp != nil {

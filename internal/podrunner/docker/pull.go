@@ -5,6 +5,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -53,7 +54,7 @@ func (r *Runner) image(ctx context.Context, pod *corev1.Pod, c corev1.Container)
 			step{reason: p.reason, message: fmt.Sprintf("container %q: %s; tried %d times", c.Name, message, p.tries)}
 	case now.Before(p.next):
 		reason := "ImagePullBackOff"
-		if p.tries == 1 || p.reason != "ErrImagePull" { // as a kubelet: at first the failure itself is told
+		if p.tries <= 1 || p.reason != "ErrImagePull" { // as a kubelet: at first the failure itself is told
 			reason = p.reason
 		}
 		return in, &corev1.ContainerStateWaiting{Reason: reason, Message: fmt.Sprintf("Back-off pulling image %q: %s", c.Image, p.err)},
@@ -78,7 +79,10 @@ func (r *Runner) pullEnded(pod *corev1.Pod, c corev1.Container, reason string, e
 		r.images[key] = p
 	}
 	p.reason, p.err, p.pulled = reason, err, err == nil
-	if err != nil {
+	switch {
+	case errors.Is(err, errEngine):
+		p.next = r.Now().Add(tryAgain) // it says nothing of the image
+	case err != nil:
 		p.tries++
 		p.next = r.Now().Add(time.Second << p.tries)
 	}
@@ -106,8 +110,19 @@ func (r *Runner) pull(ctx context.Context, reference string) error {
 	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
 	err := pullImage(ctx, r.engine, reference)
-	if ctx.Err() == context.DeadlineExceeded {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("the registry did not deliver it within %s", pullTimeout)
+	}
+	asking, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	if _, down := r.engine.Ping(asking); down != nil {
+		return fmt.Errorf("%w: %w", errEngine, err)
 	}
 	return err
 }
+
+// errEngine says that a pull failed because the engine went away.
+var errEngine = errors.New("the container engine does not answer")

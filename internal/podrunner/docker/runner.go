@@ -34,9 +34,8 @@ import (
 )
 
 const (
-	registerEvery = 10 * time.Second
-	sweepEvery    = time.Minute
-	workers       = 8
+	sweepEvery = time.Minute
+	workers    = 8
 )
 
 // Options are what the runner needs of its surroundings.
@@ -77,8 +76,9 @@ type Runner struct {
 	queue    workqueue.TypedRateLimitingInterface[string]
 	recorder events.EventRecorder
 
-	work      background
-	sweepWish chan struct{}
+	work background
+	// A value in one of these has the loop of its name run now.
+	sweepWish, registerWish chan struct{}
 
 	mu     sync.Mutex
 	images map[string]*pull     // by Pod UID and container
@@ -111,7 +111,7 @@ func New(o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{Options: o, engine: engine, sweepWish: make(chan struct{}, 1),
+	r := &Runner{Options: o, engine: engine, sweepWish: make(chan struct{}, 1), registerWish: make(chan struct{}, 1),
 		images: map[string]*pull{}, stops: map[string]time.Time{}, info: podrunner.NodeInfo{Name: o.NodeName, Address: o.NodeAddress}}
 	if r.kube, err = kubernetes.NewForConfig(o.NodeConfig); err != nil {
 		return nil, fmt.Errorf("pod runner's node client: %w", err)
@@ -207,19 +207,6 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-func every(ctx context.Context, interval time.Duration, f func()) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		f()
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
 func (r *Runner) next(ctx context.Context) bool {
 	key, quit := r.queue.Get()
 	if quit {
@@ -239,32 +226,6 @@ func (r *Runner) next(ctx context.Context) bool {
 		}
 	}
 	return true
-}
-
-// register asks the engine how it is and says so on the Node.
-func (r *Runner) register(ctx context.Context) {
-	every(ctx, registerEvery, func() {
-		info, err := r.engine.Info(ctx)
-		r.mu.Lock()
-		was := r.down
-		r.down = ""
-		if err != nil {
-			r.down = err.Error()
-		} else {
-			r.info.Runtime = "docker://" + info.ServerVersion
-			r.info.MilliCPU, r.info.MemoryBytes = int64(info.NCPU)*1000, info.MemTotal
-		}
-		r.info.NotReady = r.down
-		node := podrunner.Node(r.info, r.Now())
-		changed := was != r.down
-		r.mu.Unlock()
-		if err := podrunner.Register(ctx, r.kube, node, r.Now()); err != nil && ctx.Err() == nil {
-			r.Logger.Error("cannot register the Node; it is tried again", "node", r.NodeName, "err", err)
-		}
-		if changed && r.pods != nil {
-			r.enqueueAll()
-		}
-	})
 }
 
 func (r *Runner) event(pod *corev1.Pod, kind, reason, action, format string, args ...any) {

@@ -51,7 +51,7 @@ func needsEngine(t *testing.T) {
 	}
 }
 
-func runner(t *testing.T, node, state string) (stop func()) {
+func runner(t *testing.T, node, state string, change ...func(*Options)) (stop func()) {
 	t.Helper()
 	needsEngine(t)
 	g := NewWithT(t)
@@ -62,8 +62,12 @@ func runner(t *testing.T, node, state string) (stop func()) {
 	g.Expect(authority.AppendCertsFromPEM(cp.KubeletAuthority)).To(BeTrue())
 	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
 	g.Expect(err).NotTo(HaveOccurred())
-	r, err := New(Options{NodeName: node, NodeAddress: "127.0.0.1", NodeConfig: env.Node(t, node), BinderConfig: env.Binder(t),
-		ListenAddress: "127.0.0.1:0", ServingCert: cert, ClientCA: authority, AllowedClientCN: "kube-apiserver-kubelet-client", StateDir: state})
+	options := Options{NodeName: node, NodeAddress: "127.0.0.1", NodeConfig: env.Node(t, node), BinderConfig: env.Binder(t),
+		ListenAddress: "127.0.0.1:0", ServingCert: cert, ClientCA: authority, AllowedClientCN: "kube-apiserver-kubelet-client", StateDir: state}
+	for _, c := range change {
+		c(&options)
+	}
+	r, err := New(options)
 	g.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -13,31 +13,9 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"k8s.io/apimachinery/pkg/labels"
 )
-
-// watchEngine looks at a Pod when one of its containers changes, and at all when the engine comes back.
-func (r *Runner) watchEngine(ctx context.Context) {
-	for ctx.Err() == nil {
-		messages, failed := r.engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
-			filters.Arg("type", "container"), filters.Arg("label", labelOwner+"="+r.owner()), filters.Arg("event", "die"), filters.Arg("event", "oom"))})
-		r.enqueueAll()
-		for open := true; open; {
-			select {
-			case m := <-messages:
-				r.queue.Add(m.Actor.Attributes[labelPod])
-			case <-failed: //nolint:errcheck // why it ended is seen by the next try
-				open = false
-			}
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(tryAgain):
-		}
-	}
-}
 
 func (r *Runner) enqueueAll() {
 	pods, err := r.pods.List(labels.Everything())
