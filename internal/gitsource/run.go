@@ -67,7 +67,11 @@ func (o Options) git(ctx context.Context, dir, remote string, c depot.GitCredent
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("run git: %w", err)
 	}
-	return &gitError{command: args[0], text: redact(stderr.String(), c)}
+	text := explainSSH(stderr.String(), remote, c)
+	if text == "" {
+		text = redact(stderr.String(), c)
+	}
+	return &gitError{command: args[0], text: text}
 }
 
 // environment is all that git sees.
@@ -116,14 +120,15 @@ func sshCommand(scratch string, c depot.GitCredentials) (string, error) {
 	if err := os.WriteFile(known, c.KnownHosts, 0o600); err != nil {
 		return "", fmt.Errorf("write known_hosts: %w", err)
 	}
-	command := "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=15 -o UserKnownHostsFile=" + known
-	if len(c.PrivateKey) > 0 {
-		if err := os.WriteFile(key, c.PrivateKey, 0o600); err != nil {
-			return "", fmt.Errorf("write the key: %w", err)
-		}
-		command += " -o IdentitiesOnly=yes -i " + key
+	// IdentitiesOnly alone would still leave the keys in the home directory of whoever runs this.
+	command := "ssh -F /dev/null -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=15 -o UserKnownHostsFile=" + known
+	if len(c.PrivateKey) == 0 {
+		return command + " -o IdentityFile=none", nil
 	}
-	return command, nil
+	if err := os.WriteFile(key, c.PrivateKey, 0o600); err != nil {
+		return "", fmt.Errorf("write the key: %w", err)
+	}
+	return command + " -i " + key, nil
 }
 
 // origin is scheme and host of a URL.
