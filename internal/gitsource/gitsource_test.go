@@ -237,6 +237,9 @@ func TestCredentialsGoToTheirHostAloneAndNowhereElse(t *testing.T) {
 	_, err = NewResolver(o).Resolve(t.Context(), url, "main", depot.GitCredentials{Username: "ci", Password: "wrong-canary"})
 	g.Expect(err).To(MatchError(ErrUnreachable))
 	g.Expect(err.Error()).NotTo(ContainSubstring("wrong-canary"))
+	g.Expect(err.Error()).To(ContainSubstring("does not accept username and password"))
+	_, err = NewResolver(o).Resolve(t.Context(), url, "main", depot.GitCredentials{})
+	g.Expect(err).To(MatchError(ContainSubstring("asks for a credential")))
 }
 
 func FuzzParseLsRemote(f *testing.F) {

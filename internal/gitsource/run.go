@@ -67,7 +67,7 @@ func (o Options) git(ctx context.Context, dir, remote string, c depot.GitCredent
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("run git: %w", err)
 	}
-	text := explainSSH(stderr.String(), remote, c)
+	text := explain(stderr.String(), remote, c)
 	if text == "" {
 		text = redact(stderr.String(), c)
 	}
