@@ -32,6 +32,8 @@ type NodeInfo struct {
 	MilliCPU, MemoryBytes int64
 	// NotReady is why nothing can run, or "".
 	NotReady string
+	// MetadataReachable is why builds can reach a cloud's metadata service, or "".
+	MetadataReachable string
 }
 
 // Node is the object for a machine that runs build Pods.
@@ -46,6 +48,14 @@ func Node(i NodeInfo, now time.Time) *corev1.Node {
 	if i.NotReady != "" {
 		ready.Status, ready.Reason, ready.Message = corev1.ConditionFalse, ReasonEngineUnavailable, i.NotReady
 	}
+	blocked := corev1.NodeCondition{Type: ConditionMetadataBlocked, Status: corev1.ConditionTrue, Reason: "MetadataBlocked",
+		Message: "builds cannot reach a cloud's metadata service", LastTransitionTime: metav1.NewTime(now), LastHeartbeatTime: metav1.NewTime(now)}
+	switch {
+	case i.NotReady != "":
+		blocked.Status, blocked.Reason, blocked.Message = corev1.ConditionUnknown, ReasonEngineUnavailable, "the network of builds is made when the engine answers"
+	case i.MetadataReachable != "":
+		blocked.Status, blocked.Reason, blocked.Message = corev1.ConditionFalse, ReasonMetadataReachable, i.MetadataReachable
+	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: i.Name, Labels: map[string]string{
 			v1alpha1.LabelBuildNode: "true", corev1.LabelHostname: i.Name,
@@ -58,7 +68,7 @@ func Node(i NodeInfo, now time.Time) *corev1.Node {
 			DaemonEndpoints: corev1.NodeDaemonEndpoints{
 				KubeletEndpoint: corev1.DaemonEndpoint{Port: i.LogPort}},
 			NodeInfo:   corev1.NodeSystemInfo{ContainerRuntimeVersion: i.Runtime, OperatingSystem: "linux", Architecture: runtime.GOARCH},
-			Conditions: []corev1.NodeCondition{ready},
+			Conditions: []corev1.NodeCondition{ready, blocked},
 		},
 	}
 }
@@ -66,25 +76,38 @@ func Node(i NodeInfo, now time.Time) *corev1.Node {
 // ReasonEngineUnavailable is why the Node is not ready and containers wait while the engine does not answer.
 const ReasonEngineUnavailable = "EngineUnavailable"
 
-// Register makes the Node or brings its status up to date, and renews its Lease. Call it every ten seconds.
-func Register(ctx context.Context, client kubernetes.Interface, want *corev1.Node, now time.Time) error {
+// ConditionMetadataBlocked of the Node says whether builds are kept from a cloud's metadata service, where they would
+// find the machine's own credentials; ReasonMetadataReachable is its reason, and that of an Event, when they are not.
+const (
+	ConditionMetadataBlocked corev1.NodeConditionType = "MetadataBlocked"
+	ReasonMetadataReachable                           = "MetadataReachable"
+)
+
+// Register makes the Node or brings its status up to date, renews its Lease and returns the Node. Call it every ten
+// seconds.
+func Register(ctx context.Context, client kubernetes.Interface, want *corev1.Node, now time.Time) (*corev1.Node, error) {
 	nodes := client.CoreV1().Nodes()
 	have, err := nodes.Get(ctx, want.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		have, err = nodes.Create(ctx, want, metav1.CreateOptions{})
 	}
 	if err != nil {
-		return fmt.Errorf("node %s: %w", want.Name, err)
+		return nil, fmt.Errorf("node %s: %w", want.Name, err)
 	}
 	status := want.Status.DeepCopy()
-	if len(have.Status.Conditions) > 0 {
-		old, c := have.Status.Conditions[0], &status.Conditions[0]
-		if old.Status == c.Status {
-			c.LastTransitionTime = old.LastTransitionTime
-		}
-		// The Lease is the heartbeat; the status is written when something else has changed.
-		if now.Sub(old.LastHeartbeatTime.Time) < 5*time.Minute {
-			c.LastHeartbeatTime = old.LastHeartbeatTime
+	for i := range status.Conditions {
+		c := &status.Conditions[i]
+		for _, old := range have.Status.Conditions {
+			if old.Type != c.Type {
+				continue
+			}
+			if old.Status == c.Status {
+				c.LastTransitionTime = old.LastTransitionTime
+			}
+			// The Lease is the heartbeat; the status is written when something else has changed.
+			if now.Sub(old.LastHeartbeatTime.Time) < 5*time.Minute {
+				c.LastHeartbeatTime = old.LastHeartbeatTime
+			}
 		}
 	}
 	// NodeInfo is compared by what we say: the rest is nobody's.
@@ -93,10 +116,10 @@ func Register(ctx context.Context, client kubernetes.Interface, want *corev1.Nod
 		have = have.DeepCopy()
 		have.Status = *status
 		if _, err := nodes.UpdateStatus(ctx, have, metav1.UpdateOptions{}); err != nil {
-			return fmt.Errorf("status of node %s: %w", want.Name, err)
+			return nil, fmt.Errorf("status of node %s: %w", want.Name, err)
 		}
 	}
-	return renew(ctx, client, have, now)
+	return have, renew(ctx, client, have, now)
 }
 
 func renew(ctx context.Context, client kubernetes.Interface, node *corev1.Node, now time.Time) error {

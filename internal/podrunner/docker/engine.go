@@ -9,6 +9,8 @@ import (
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/system"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/slipway-dev/slipway/internal/podrunner"
 )
@@ -23,7 +25,6 @@ const (
 // once when the engine broke off.
 func (r *Runner) register(ctx context.Context) {
 	for {
-		r.registerOnce(ctx)
 		wait := registerEvery
 		if r.engineDown() != "" {
 			wait = tryAgain
@@ -34,35 +35,59 @@ func (r *Runner) register(ctx context.Context) {
 		case <-time.After(wait):
 		case <-r.registerWish:
 		}
+		r.registerOnce(ctx)
 	}
 }
 
 func (r *Runner) registerOnce(ctx context.Context) {
-	asking, cancel := context.WithTimeout(ctx, engineTimeout)
-	info, err := r.engine.Info(asking)
-	cancel()
+	info, unblocked, err := r.probe(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	r.mu.Lock()
-	was := r.down
+	was, wasUnblocked := r.down, r.info.MetadataReachable
 	r.down = ""
 	if err != nil {
 		r.down = err.Error()
 	} else {
 		r.info.Runtime = "docker://" + info.ServerVersion
 		r.info.MilliCPU, r.info.MemoryBytes = int64(info.NCPU)*1000, info.MemTotal
+		r.info.MetadataReachable = ""
+		if unblocked != nil {
+			r.info.MetadataReachable = unblocked.Error()
+		}
 	}
 	r.info.NotReady = r.down
 	node := podrunner.Node(r.info, r.Now())
+	reachable := r.info.MetadataReachable
 	changed := was != r.down
 	r.mu.Unlock()
-	if err := podrunner.Register(ctx, r.kube, node, r.Now()); err != nil && ctx.Err() == nil {
+	live, err := podrunner.Register(ctx, r.kube, node, r.Now())
+	if err != nil && ctx.Err() == nil {
 		r.Logger.Error("cannot register the Node; it is tried again", "node", r.NodeName, "err", err)
+	}
+	if reachable != "" && reachable != wasUnblocked && live != nil {
+		r.Logger.Warn(reachable)
+		r.recorder.Eventf(live, nil, corev1.EventTypeWarning, podrunner.ReasonMetadataReachable, "Blocking", "%s", reachable)
 	}
 	if changed {
 		r.enqueueAll()
 	}
+}
+
+// probe asks the engine how it is and makes sure of the network of builds. unblocked is why builds on it can reach a
+// metadata service: that is said and stops nothing, for most machines have none.
+func (r *Runner) probe(ctx context.Context) (info system.Info, unblocked, err error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	if info, err = r.engine.Info(ctx); err != nil {
+		return info, nil, err
+	}
+	bridge, err := r.ensureNetwork(ctx)
+	if err != nil {
+		return info, nil, err
+	}
+	return info, blockMetadata(ctx, bridge), nil
 }
 
 // registerSoon has the engine asked now and not in ten seconds.

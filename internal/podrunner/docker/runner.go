@@ -54,7 +54,8 @@ type Options struct {
 	StateDir string
 	// HostCABundle, when set, is mounted read-only over /etc/ssl/certs/ca-certificates.crt in every container.
 	HostCABundle string
-	// Network that containers join. Default: "bridge".
+	// Network that containers join: a bridge network of that name (at most 15 bytes), which is made if it is not there
+	// and kept from the metadata services of clouds. Default: "slipway-builds".
 	Network string
 	// DNS servers of containers. Default: the engine's.
 	DNS []string
@@ -96,7 +97,7 @@ func New(o Options) (*Runner, error) {
 		return nil, errors.New("pod runner: ClientCA and AllowedClientCN are required: logs are for the API server alone")
 	}
 	if o.Network == "" {
-		o.Network = "bridge"
+		o.Network = defaultNetwork
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -175,6 +176,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	self := podrunner.Node(r.info, r.Now())
 	run := func(f func()) { group.Add(1); go func() { defer group.Done(); f() }() }
 	failed := make(chan error, 2)
+	r.registerOnce(ctx) // no Pod is looked at before it is known how the engine is
 	run(func() { r.register(ctx) })
 	run(func() { failed <- r.serveLogs(ctx) })
 	run(func() {

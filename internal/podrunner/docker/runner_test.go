@@ -63,7 +63,8 @@ func runner(t *testing.T, node, state string, change ...func(*Options)) (stop fu
 	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
 	g.Expect(err).NotTo(HaveOccurred())
 	options := Options{NodeName: node, NodeAddress: "127.0.0.1", NodeConfig: env.Node(t, node), BinderConfig: env.Binder(t),
-		ListenAddress: "127.0.0.1:0", ServingCert: cert, ClientCA: authority, AllowedClientCN: "kube-apiserver-kubelet-client", StateDir: state}
+		ListenAddress: "127.0.0.1:0", ServingCert: cert, ClientCA: authority, AllowedClientCN: "kube-apiserver-kubelet-client", StateDir: state,
+		Network: "slw-" + node}
 	for _, c := range change {
 		c(&options)
 	}
@@ -89,6 +90,7 @@ func runner(t *testing.T, node, state string, change ...func(*Options)) (stop fu
 		for _, c := range left {
 			g.Expect(r.engine.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})).To(Succeed())
 		}
+		removeNetwork(t, r.engine, options.Network)
 	})
 	return stop
 }
