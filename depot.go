@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
@@ -31,6 +32,9 @@ import (
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
+
+// maintainEvery is how often the mirrors of sources are looked after.
+const maintainEvery = time.Hour
 
 // depotOptions are what the depot's flags set.
 type depotOptions struct {
@@ -104,9 +108,10 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	if err != nil {
 		return fmt.Errorf("find this program, which confines rsync: %w", err)
 	}
+	mirrors := gitsource.NewMirrors(filepath.Join(o.data, "mirrors"), gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle})
 	front := server.New(server.Options{
 		Store:           artifacts,
-		Sources:         gitsource.NewMirrors(filepath.Join(o.data, "mirrors"), gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),
+		Sources:         mirrors,
 		HostKeys:        signers,
 		UserAuthorities: func() []ssh.PublicKey { return parseKeys(exchange.UserCAs(), log) },
 		Confine:         confine.Wrap(self),
@@ -116,6 +121,7 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return front.Serve(ctx, listener) })
 	group.Go(func() error { return exchange.Run(ctx) })
+	group.Go(func() error { return mirrors.Maintain(ctx, maintainEvery, log) })
 	group.Go(func() error {
 		if err := metrics.Serve(ctx, o.metricsAddress, config); err != nil { // hosts need the depot, and not its metrics
 			log.Error("metrics are not served; give another --metrics-address", "error", err)

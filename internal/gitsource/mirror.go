@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/clock"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
@@ -31,28 +32,21 @@ type Mirrors struct {
 	Options
 	dir   string
 	mu    sync.Mutex
-	locks map[string]*sync.Mutex
+	locks map[string]*mirrorLock
 }
 
 // NewMirrors keeps mirrors below dir.
 func NewMirrors(dir string, o Options) *Mirrors {
-	return &Mirrors{Options: o, dir: dir, locks: map[string]*sync.Mutex{}}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	return &Mirrors{Options: o, dir: dir, locks: map[string]*mirrorLock{}}
 }
 
 // path of the mirror of a Service's repository. The URL is part of its name only by a hash.
 func (m *Mirrors) path(service v1alpha1.UID, url string) string {
 	sum := sha256.Sum256([]byte(string(service) + "\n" + url))
 	return filepath.Join(m.dir, hex.EncodeToString(sum[:16])+".git")
-}
-
-// lock serialises the writers of one mirror.
-func (m *Mirrors) lock(path string) *sync.Mutex {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.locks[path] == nil {
-		m.locks[path] = &sync.Mutex{}
-	}
-	return m.locks[path]
 }
 
 // Fetch makes a commit present in the mirror. Only what is missing is transferred. Credentials are used for this one
@@ -65,9 +59,11 @@ func (m *Mirrors) Fetch(ctx context.Context, r depot.MirrorRequest) error {
 		return fmt.Errorf("%w: %q is no full commit id", ErrRefused, r.Commit)
 	}
 	path := m.path(r.Service, r.URL)
-	lock := m.lock(path)
-	lock.Lock()
-	defer lock.Unlock()
+	release, err := m.lockOf(path).acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := m.init(ctx, path); err != nil {
 		return m.explain(err)
 	}

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
@@ -29,6 +31,8 @@ type Options struct {
 	Timeout time.Duration
 	// CABundle is a file of further certificate authorities for https. Default: the system's.
 	CABundle string
+	// Clock says how long a mirror has not been used. Default: the real one.
+	Clock clock.PassiveClock
 }
 
 const (

@@ -22,7 +22,7 @@ func sweep(mirror string) error {
 		if err != nil {
 			return fmt.Errorf("look through the mirror: %w", err)
 		}
-		leftover := strings.HasSuffix(entry.Name(), ".lock") || strings.HasPrefix(entry.Name(), "tmp_")
+		leftover := strings.HasSuffix(entry.Name(), ".lock") || entry.Name() == "gc.pid" || strings.HasPrefix(entry.Name(), "tmp_")
 		if entry.IsDir() || !leftover {
 			return nil
 		}
