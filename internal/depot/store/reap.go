@@ -39,6 +39,15 @@ func (s *Store) reap() error {
 			return fmt.Errorf("remove what a crash left: %w", err)
 		}
 	}
+	broken, err := filepath.Glob(filepath.Join(s.dir, "logs", "*", "*"+logPart))
+	if err != nil {
+		return err
+	}
+	for _, log := range broken { // it ends where the crash was, until somebody writes it anew
+		if err := keepLog(strings.TrimSuffix(log, logPart)); err != nil {
+			return fmt.Errorf("keep the log that a crash cut off: %w", err)
+		}
+	}
 	return s.reapStaging()
 }
 

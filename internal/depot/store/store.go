@@ -28,7 +28,7 @@ import (
 //	builds/<service>/<build key>      the digest that the key was built to
 //	clock/<service>                   the latest mtime that a changed file was given
 //	staging/<service>/<key>-<n>/      builds under way
-//	logs/<service>/<job>              build logs
+//	logs/<service>/<job>/             build logs, in pieces
 //	caches/<service>/<hash>.tar       build caches
 //	answers/<service>.json, pointers/<service>.json
 type Store struct {
@@ -36,11 +36,12 @@ type Store struct {
 	clock clock.PassiveClock
 	mu    sync.Mutex
 	locks map[v1alpha1.UID]*sync.Mutex
+	logs  map[string]*logWriter // by path: who writes a log
 }
 
 // View reads what another process keeps in dir, and changes nothing there.
 func View(dir string, c clock.PassiveClock) *Store {
-	return &Store{dir: dir, clock: c, locks: map[v1alpha1.UID]*sync.Mutex{}}
+	return &Store{dir: dir, clock: c, locks: map[v1alpha1.UID]*sync.Mutex{}, logs: map[string]*logWriter{}}
 }
 
 // Open makes the directory ready for this process alone: what a crash left half done is removed.

@@ -1,0 +1,150 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/utils/clock"
+
+	"github.com/slipway-dev/slipway/internal/depot"
+)
+
+// screen is what a person sees of a log.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// size of all that is kept of logs.
+func size(t *testing.T, dir string) (total int64) {
+	t.Helper()
+	NewWithT(t).Expect(filepath.WalkDir(filepath.Join(dir, "logs"), func(_ string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		total += info.Size()
+		return err
+	})).To(Succeed())
+	return total
+}
+
+// TestALogIsReadableWhileItGrows also far past its head, by who looks now and by who follows.
+func TestALogIsReadableWhileItGrows(t *testing.T) {
+	g, dir := NewWithT(t), t.TempDir()
+	s, err := Open(dir, clock.RealClock{})
+	g.Expect(err).NotTo(HaveOccurred())
+	reader, build := io.Pipe()
+	written := make(chan error, 1)
+	go func() { written <- s.WriteLog(service, "job", reader) }()
+	say := func(text string) {
+		_, err := io.WriteString(build, text)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	look := func() string {
+		var out bytes.Buffer
+		_ = View(dir, clock.RealClock{}).ReadLog(service, "job", &out)
+		return out.String()
+	}
+	say("first\n")
+	g.Eventually(look, "5s").Should(Equal("first\n"))
+	seen, followed := &screen{}, make(chan error, 1)
+	go func() { followed <- View(dir, clock.RealClock{}).FollowLog(t.Context(), service, "job", seen) }()
+	g.Eventually(seen.String, "5s").Should(Equal("first\n"))
+
+	line := strings.Repeat("x", 1023) + "\n"
+	for i := range 5 { // 15 MiB: the head is full, and pieces have gone
+		for range 3 << 10 {
+			say(line)
+		}
+		say(fmt.Sprintf("mark %d\n", i))
+		mark := HaveSuffix(fmt.Sprintf("mark %d\n", i))
+		g.Eventually(look, "5s").Should(mark)
+		g.Eventually(seen.String, "5s").Should(mark, "who follows sees what comes after the head too")
+		g.Expect(size(t, dir)).To(BeNumerically("<=", 7<<20))
+	}
+	g.Expect(followed).NotTo(Receive())
+	say("last\n")
+	g.Expect(build.Close()).To(Succeed())
+	g.Eventually(written, "5s").Should(Receive(Succeed()))
+	g.Eventually(followed, "5s").Should(Receive(Succeed()), "it ends with the log")
+	g.Expect(seen.String()).To(And(HavePrefix("first\n"), HaveSuffix("last\n")))
+	all := look()
+	g.Expect(all).To(And(HavePrefix("first\n"), HaveSuffix("mark 4\nlast\n")))
+
+	// What is left out is counted exactly.
+	var omitted int
+	before, after, found := strings.Cut(all, "\n[… ")
+	g.Expect(found).To(BeTrue())
+	_, err = fmt.Sscanf(after, "%d bytes", &omitted)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, after, _ = strings.Cut(after, "…]\n")
+	g.Expect(len(before) + omitted + len(after)).To(Equal(len("first\n") + 5*(3<<20) + 5*len("mark 0\n") + len("last\n")))
+}
+
+func TestALogThatIsWrittenAnewReplacesTheKeptOneAtItsEnd(t *testing.T) {
+	g, dir := NewWithT(t), t.TempDir()
+	s, err := Open(dir, clock.RealClock{})
+	g.Expect(err).NotTo(HaveOccurred())
+	look := func() string {
+		var out bytes.Buffer
+		g.Expect(s.ReadLog(service, "job", &out)).To(Succeed())
+		return out.String()
+	}
+	g.Expect(s.WriteLog(service, "job", strings.NewReader("old"))).To(Succeed())
+	first, firstBuild := io.Pipe()
+	firstWritten, secondWritten := make(chan error, 1), make(chan error, 1)
+	go func() { firstWritten <- s.WriteLog(service, "job", first) }()
+	_, err = io.WriteString(firstBuild, "one manager ")
+	g.Expect(err).NotTo(HaveOccurred())
+	second, secondBuild := io.Pipe()
+	go func() { secondWritten <- s.WriteLog(service, "job", second) }()
+	_, err = io.WriteString(secondBuild, "the next manager")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(firstBuild.Close()).To(Succeed())
+	g.Eventually(firstWritten, "5s").Should(Receive(MatchError(depot.ErrRefused)), "the one before does not spoil it")
+	g.Eventually(look, "5s").Should(Equal("the next manager"))
+	g.Expect(secondBuild.Close()).To(Succeed())
+	g.Eventually(secondWritten, "5s").Should(Receive(Succeed()))
+	g.Expect(look()).To(Equal("the next manager"))
+	g.Expect(filepath.Glob(filepath.Join(dir, "logs", service, "*"))).To(HaveLen(1))
+}
+
+func TestALogThatACrashCutOffIsKept(t *testing.T) {
+	g, dir := NewWithT(t), t.TempDir()
+	s, err := Open(dir, clock.RealClock{})
+	g.Expect(err).NotTo(HaveOccurred())
+	w := &logWriter{store: s, path: s.logPath(service, "job")}
+	g.Expect(w.begin()).To(Succeed())
+	_, err = io.WriteString(w, "cut off")
+	g.Expect(err).NotTo(HaveOccurred())
+
+	s, err = Open(dir, clock.RealClock{})
+	g.Expect(err).NotTo(HaveOccurred())
+	seen := &screen{}
+	g.Expect(s.FollowLog(context.Background(), service, "job", seen)).To(Succeed(), "it grows no more")
+	g.Expect(seen.String()).To(Equal("cut off"))
+}
