@@ -43,6 +43,7 @@ func allowed(peers []*x509.Certificate, name string) error {
 	return nil
 }
 
+// logs answers as a kubelet does. The API server hands on the words of 400 and 500 alone.
 func (r *Runner) logs(w http.ResponseWriter, req *http.Request) {
 	pod, err := r.pods.Pods(req.PathValue("namespace")).Get(req.PathValue("pod"))
 	if apierrors.IsNotFound(err) {
@@ -56,7 +57,7 @@ func (r *Runner) logs(w http.ResponseWriter, req *http.Request) {
 	query := req.URL.Query()
 	name := req.PathValue("container")
 	if query.Get("previous") == "true" {
-		http.Error(w, fmt.Sprintf("previous terminated container %q in pod %q not found: containers are not restarted", name, pod.Name), http.StatusNotFound)
+		http.Error(w, fmt.Sprintf("previous terminated container %q in pod %q not found: containers are not restarted", name, pod.Name), http.StatusBadRequest)
 		return
 	}
 	options, limit, err := logOptions(query, r.Now())
@@ -66,10 +67,14 @@ func (r *Runner) logs(w http.ResponseWriter, req *http.Request) {
 	}
 	have, err := r.containers(req.Context(), pod)
 	if err != nil {
-		http.Error(w, "the container engine does not answer: "+err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, "the container engine does not answer: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	c, ok := have[name]
+	if !ok && over(pod) {
+		http.Error(w, fmt.Sprintf("the log of container %q in pod %q is gone: it was removed when slipway stopped, or the container never began", name, pod.Name), http.StatusBadRequest)
+		return
+	}
 	if !ok {
 		http.Error(w, fmt.Sprintf("container %q in pod %q is waiting to start", name, pod.Name), http.StatusBadRequest)
 		return

@@ -43,8 +43,8 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	o := podrunner.Observation{HostIP: r.NodeAddress, Now: r.Now()}
-	over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if over && pod.DeletionTimestamp == nil {
+	if over(pod) && pod.DeletionTimestamp == nil {
+		r.removeVolumes(pod)
 		return 0, nil
 	}
 	if why := podrunner.Unsupported(pod); why != "" && pod.DeletionTimestamp == nil {
@@ -63,7 +63,7 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 		return tryAgain, r.report(ctx, pod, o)
 	}
 	if pod.DeletionTimestamp != nil {
-		return r.remove(ctx, pod, found, over)
+		return r.remove(ctx, pod, found)
 	}
 	after := lookAgain
 	if limit := pod.Spec.ActiveDeadlineSeconds; limit != nil {
@@ -118,12 +118,12 @@ func (r *Runner) expire(ctx context.Context, pod *corev1.Pod, found map[string]f
 }
 
 // remove ends a Pod that is being deleted: its containers stop, its end is recorded, and then it goes.
-func (r *Runner) remove(ctx context.Context, pod *corev1.Pod, found map[string]found, over bool) (time.Duration, error) {
+func (r *Runner) remove(ctx context.Context, pod *corev1.Pod, found map[string]found) (time.Duration, error) {
 	r.cancelPulls(string(pod.UID))
 	if !r.stop(pod, found, grace(pod)) {
 		return lookAgain, nil
 	}
-	if !over {
+	if !over(pod) {
 		o := podrunner.Observation{HostIP: r.NodeAddress, Now: r.Now()}
 		var err error
 		if o.Containers, err = r.observe(ctx, pod); err != nil {
@@ -167,7 +167,7 @@ func (r *Runner) report(ctx context.Context, pod *corev1.Pod, o podrunner.Observ
 		if err != nil {
 			return fmt.Errorf("read before writing the status: %w", err)
 		}
-		if live.Status.Phase == corev1.PodSucceeded || live.Status.Phase == corev1.PodFailed {
+		if over(live) {
 			return nil
 		}
 		status := podrunner.Status(live, o)

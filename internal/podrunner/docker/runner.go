@@ -33,10 +33,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/podrunner"
 )
 
-const (
-	sweepEvery = time.Minute
-	workers    = 8
-)
+const workers = 8
 
 // Options are what the runner needs of its surroundings.
 type Options struct {
@@ -145,6 +142,12 @@ func newEngine(host string) (*client.Client, error) {
 func (r *Runner) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	synced := false
+	defer func() {
+		if synced { // else nothing is known of Pods
+			r.sweepAtStop(ctx)
+		}
+	}()
 	r.work.base = ctx
 	defer r.work.group.Wait()
 	var group sync.WaitGroup
@@ -190,6 +193,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	run(func() { r.watchEngine(ctx) })
 	run(func() { r.sweepAsWished(ctx) })
+	synced = true
 	for range workers {
 		run(func() {
 			for r.next(ctx) {

@@ -15,12 +15,14 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/test/env"
@@ -33,6 +35,7 @@ func TestMain(m *testing.M) {
 	if out, err := exec.Command("../../../hack/images/build.sh", "busybox").CombinedOutput(); err != nil {
 		noEngine = fmt.Sprintf("hack/images/build.sh busybox: %s\n%s", err, out)
 	}
+	log.SetLogger(logr.Discard())
 	env.Main(m, env.WithControllerManager())
 }
 
@@ -171,6 +174,17 @@ func (w world) delete(t *testing.T, name string) {
 	background := metav1.DeletePropagationBackground
 	err := w.kube.BatchV1().Jobs(w.namespace).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &background})
 	w.Expect(client.IgnoreNotFound(err)).To(Succeed())
+}
+
+// log is what the API server hands out as the log of a Pod's last container.
+func (w world) log(t *testing.T, pod string) (string, error) {
+	stream, err := w.kube.CoreV1().Pods(w.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: "publish"}).Stream(t.Context())
+	if err != nil {
+		return "", err
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(stream)
+	return string(text), err
 }
 
 // gone waits until no Pod of the Job is left.

@@ -14,7 +14,16 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+)
+
+const (
+	sweepEvery = time.Minute
+	// A Pod's log outlives its end by so long at least.
+	logsKept = time.Minute
+	// A stop does not wait longer for containers to be removed.
+	stopTimeout = 10 * time.Second
 )
 
 func (r *Runner) enqueueAll() {
@@ -52,13 +61,28 @@ func (r *Runner) sweepAsWished(ctx context.Context) {
 
 // sweep removes the containers and directories of Pods that are gone.
 func (r *Runner) sweep(ctx context.Context) {
+	r.removeAllBut(ctx, func(*corev1.Pod) bool { return true })
+}
+
+// sweepAtStop also removes what is left of Pods that are over: should the runner never be started again, nobody else
+// would. Logs of the last minute stay, for whoever keeps them may not have read them to the end.
+func (r *Runner) sweepAtStop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	r.removeAllBut(ctx, func(pod *corev1.Pod) bool { return !over(pod) || r.Now().Sub(ended(pod)) < logsKept })
+}
+
+// removeAllBut removes this runner's containers and directories but those of the Pods that keep chooses.
+func (r *Runner) removeAllBut(ctx context.Context, keep func(*corev1.Pod) bool) {
 	pods, err := r.pods.List(labels.Everything())
 	if err != nil {
 		return
 	}
 	living := map[string]bool{}
 	for _, pod := range pods {
-		living[string(pod.UID)] = true
+		if keep(pod) {
+			living[string(pod.UID)] = true
+		}
 	}
 	r.forget(living)
 	list, err := r.engine.ContainerList(ctx, container.ListOptions{All: true,
@@ -88,6 +112,35 @@ func (r *Runner) sweep(ctx context.Context) {
 			r.Logger.Error("cannot remove the volumes of a Pod that is gone", "dir", d.Name(), "err", err)
 		}
 	}
+}
+
+// over says whether the Pod has ended; its containers have then, too.
+func over(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// ended is when the last container of a Pod that is over ended.
+func ended(pod *corev1.Pod) (at time.Time) {
+	for _, s := range append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...) {
+		if t := s.State.Terminated; t != nil && t.FinishedAt.After(at) {
+			at = t.FinishedAt.Time
+		}
+	}
+	return at
+}
+
+// removeVolumes removes the volumes of a Pod that is over, the Secrets among them. The Pod, its log and its
+// termination messages stay.
+func (r *Runner) removeVolumes(pod *corev1.Pod) {
+	dir := r.volumes(pod)
+	if _, err := os.Stat(dir); err != nil {
+		return
+	}
+	r.work.start(string(pod.UID)+"/volumes", func(context.Context) error { return os.RemoveAll(dir) }, func(err error) {
+		if err != nil {
+			r.Logger.Error("cannot remove the volumes of a Pod that is over", "dir", dir, "err", err)
+		}
+	})
 }
 
 // forget ends what is under way for Pods that are gone.
