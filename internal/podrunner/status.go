@@ -20,7 +20,10 @@ type Observation struct {
 	// Unavailable is why nothing new is known of the containers now, or "". It does not end the Pod.
 	Unavailable string
 	HostIP      string
-	Now         time.Time
+	// PodIP is the address of the container that runs now, or "": each container has one of its own, and the last stays
+	// in the status.
+	PodIP string
+	Now   time.Time
 }
 
 // Status derives a Pod's status as a kubelet writes it. Containers that were not observed wait.
@@ -34,6 +37,9 @@ func Status(pod *corev1.Pod, o Observation) corev1.PodStatus {
 	s.HostIP = o.HostIP
 	if o.HostIP != "" {
 		s.HostIPs = []corev1.HostIP{{IP: o.HostIP}}
+	}
+	if o.PodIP != "" {
+		s.PodIP, s.PodIPs = o.PodIP, []corev1.PodIP{{IP: o.PodIP}}
 	}
 	s.QOSClass = pod.Status.QOSClass
 

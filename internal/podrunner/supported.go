@@ -43,6 +43,8 @@ func Unsupported(pod *corev1.Pod) string {
 	}
 	for _, v := range s.Volumes {
 		switch {
+		case v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil:
+			return fmt.Sprintf("sizeLimit of the volume %q is not supported: nothing would hold the build to it", v.Name)
 		case v.EmptyDir != nil && v.EmptyDir.Medium == corev1.StorageMediumDefault, v.Secret != nil, v.ConfigMap != nil:
 		case v.HostPath != nil:
 			return fmt.Sprintf("volume %q is a hostPath, which is not supported: a build does not see the host's files", v.Name)

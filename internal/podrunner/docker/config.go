@@ -27,7 +27,7 @@ const (
 	maxProcesses = 4096
 	// The engine keeps at most this much of a container's output (the newest); the whole log is streamed away while
 	// it is written, so that its beginning is not lost by this.
-	logFileSize, logFiles = "128m", "4"
+	logFileSize, logFiles = "64m", "3"
 
 	defaultTerminationPath = "/dev/termination-log"
 	containerCABundle      = "/etc/ssl/certs/ca-certificates.crt"

@@ -60,7 +60,7 @@ func (r *Runner) containers(ctx context.Context, pod *corev1.Pod) (map[string]fo
 func (r *Runner) advance(ctx context.Context, pod *corev1.Pod, have map[string]found) (map[string]corev1.ContainerStateWaiting, step, error) {
 	waiting := map[string]corev1.ContainerStateWaiting{}
 	for _, c := range pod.Spec.InitContainers {
-		status, err := r.status(ctx, pod, c, have)
+		status, _, err := r.status(ctx, pod, c, have)
 		if err != nil {
 			return nil, step{}, err
 		}
@@ -78,7 +78,7 @@ func (r *Runner) advance(ctx context.Context, pod *corev1.Pod, have map[string]f
 	}
 	var last step
 	for _, c := range pod.Spec.Containers {
-		status, err := r.status(ctx, pod, c, have)
+		status, _, err := r.status(ctx, pod, c, have)
 		if err != nil {
 			return nil, step{}, err
 		}

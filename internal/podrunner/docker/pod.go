@@ -90,7 +90,7 @@ func (r *Runner) sync(ctx context.Context, key string) (time.Duration, error) {
 	if step.after > 0 {
 		after = min(after, step.after)
 	}
-	if o.Containers, err = r.observe(ctx, pod); err != nil {
+	if err = r.observe(ctx, pod, &o); err != nil {
 		return 0, err
 	}
 	for name, state := range waiting {
@@ -107,8 +107,7 @@ func (r *Runner) expire(ctx context.Context, pod *corev1.Pod, found map[string]f
 	if !r.stop(pod, found, grace(pod)) {
 		return lookAgain, nil
 	}
-	var err error
-	if o.Containers, err = r.observe(ctx, pod); err != nil {
+	if err := r.observe(ctx, pod, &o); err != nil {
 		return 0, err
 	}
 	o.Reason = "DeadlineExceeded"
@@ -125,8 +124,7 @@ func (r *Runner) remove(ctx context.Context, pod *corev1.Pod, found map[string]f
 	}
 	if !over(pod) {
 		o := podrunner.Observation{HostIP: r.NodeAddress, Now: r.Now()}
-		var err error
-		if o.Containers, err = r.observe(ctx, pod); err != nil {
+		if err := r.observe(ctx, pod, &o); err != nil {
 			return 0, err
 		}
 		status := podrunner.Status(pod, o)

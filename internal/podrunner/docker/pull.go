@@ -19,6 +19,8 @@ const (
 	// After this many failed pulls a Pod fails: a kubelet would try for ever, and a Job with it.
 	maxPulls    = 4
 	pullTimeout = 10 * time.Minute
+
+	neverPull = "ErrImageNeverPull"
 )
 
 // pull remembers how the pulls of a container's image went.
@@ -48,19 +50,19 @@ func (r *Runner) image(ctx context.Context, pod *corev1.Pod, c corev1.Container)
 	}
 	now := r.Now()
 	switch {
-	case p.tries >= maxPulls:
+	case p.tries >= maxPulls || p.reason == neverPull:
 		message := fmt.Sprintf("image %q: %s", c.Image, p.err)
 		return in, &corev1.ContainerStateWaiting{Reason: p.reason, Message: message},
-			step{reason: p.reason, message: fmt.Sprintf("container %q: %s; tried %d times", c.Name, message, p.tries)}
+			step{reason: p.reason, message: fmt.Sprintf("container %q: %s", c.Name, message)}
 	case now.Before(p.next):
 		reason := "ImagePullBackOff"
-		if p.tries <= 1 || p.reason != "ErrImagePull" { // as a kubelet: at first the failure itself is told
+		if p.tries <= 1 { // as a kubelet: at first the failure itself is told
 			reason = p.reason
 		}
 		return in, &corev1.ContainerStateWaiting{Reason: reason, Message: fmt.Sprintf("Back-off pulling image %q: %s", c.Image, p.err)},
 			step{after: p.next.Sub(now)}
 	case c.ImagePullPolicy == corev1.PullNever:
-		r.pullEnded(pod, c, "ErrImageNeverPull", fmt.Errorf("image %q is not present, and its pull policy is Never", c.Image))
+		r.pullEnded(pod, c, neverPull, fmt.Errorf("image %q is not present, and its pull policy is Never", c.Image))
 	case !r.work.running(key):
 		r.event(pod, corev1.EventTypeNormal, "Pulling", "Pulling", "Pulling image %q", c.Image)
 		r.work.start(key, func(ctx context.Context) error { return r.pull(ctx, c.Image) },

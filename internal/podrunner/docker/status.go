@@ -17,6 +17,8 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/slipway-dev/slipway/internal/podrunner"
 )
 
 const (
@@ -26,64 +28,76 @@ const (
 )
 
 // observe reads the state of all containers that exist or did.
-func (r *Runner) observe(ctx context.Context, pod *corev1.Pod) (map[string]corev1.ContainerStatus, error) {
+func (r *Runner) observe(ctx context.Context, pod *corev1.Pod, o *podrunner.Observation) error {
 	have, err := r.containers(ctx, pod)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := map[string]corev1.ContainerStatus{}
+	o.Containers = map[string]corev1.ContainerStatus{}
 	for _, c := range append(append([]corev1.Container{}, pod.Spec.InitContainers...), pod.Spec.Containers...) {
-		status, err := r.status(ctx, pod, c, have)
+		status, ip, err := r.status(ctx, pod, c, have)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if status != nil {
-			all[c.Name] = *status
+			o.Containers[c.Name] = *status
+		}
+		if ip != "" {
+			o.PodIP = ip
 		}
 	}
-	return all, nil
+	return nil
 }
 
-// status is one container's state, or nil when it was never made. A container that the Pod's status knows and the
-// engine does not has been lost: it counts as ended, for a build must not run twice.
-func (r *Runner) status(ctx context.Context, pod *corev1.Pod, c corev1.Container, have map[string]found) (*corev1.ContainerStatus, error) {
+// status is one container's state and its address while it runs, or nil when it was never made. A container that the
+// Pod's status knows and the engine does not has been lost: it counts as ended, for a build must not run twice.
+func (r *Runner) status(ctx context.Context, pod *corev1.Pod, c corev1.Container, have map[string]found) (*corev1.ContainerStatus, string, error) {
 	known, ok := have[c.Name]
 	if !ok {
-		return lost(pod, c.Name), nil
+		return lost(pod, c.Name), "", nil
 	}
 	in, err := r.engine.ContainerInspect(ctx, known.id)
 	if cerrdefs.IsNotFound(err) {
-		return lost(pod, c.Name), nil
+		return lost(pod, c.Name), "", nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("inspect container %q: %w", c.Name, err)
+		return nil, "", fmt.Errorf("inspect container %q: %w", c.Name, err)
 	}
-	s := &corev1.ContainerStatus{Name: c.Name, Image: c.Image, ImageID: "docker-pullable://" + in.Image, ContainerID: "docker://" + in.ID}
-	begun := engineTime(in.State.StartedAt)
+	s := &corev1.ContainerStatus{Name: c.Name, Image: c.Image, ImageID: "docker-pullable://" + in.Image, ContainerID: "docker://" + in.ID,
+		State: state(in)}
+	if t := s.State.Terminated; t != nil && t.Message == "" {
+		t.Message = r.message(ctx, pod, c, in.ID, t.ExitCode)
+	}
+	if in.NetworkSettings == nil || in.NetworkSettings.Networks[r.Network] == nil {
+		return s, "", nil
+	}
+	return s, in.NetworkSettings.Networks[r.Network].IPAddress, nil
+}
+
+// state says in a kubelet's words what the engine says of a container.
+func state(in container.InspectResponse) corev1.ContainerState {
+	id, begun := "docker://"+in.ID, engineTime(in.State.StartedAt)
 	switch {
 	case in.State.Status == "created" && in.State.Error == "":
-		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
 	case in.State.Status == "created":
-		s.State.Terminated = &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: in.State.Error,
-			StartedAt: engineTime(in.Created), FinishedAt: engineTime(in.Created), ContainerID: s.ContainerID}
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: in.State.Error,
+			StartedAt: engineTime(in.Created), FinishedAt: engineTime(in.Created), ContainerID: id}}
 	case in.State.Running:
-		s.State.Running = &corev1.ContainerStateRunning{StartedAt: begun}
-	default:
-		t := &corev1.ContainerStateTerminated{ExitCode: int32(in.State.ExitCode), Reason: "Completed", StartedAt: begun,
-			FinishedAt: engineTime(in.State.FinishedAt), ContainerID: s.ContainerID}
-		if t.ExitCode > 128 {
-			t.Signal = t.ExitCode - 128
-		}
-		switch {
-		case in.State.OOMKilled:
-			t.Reason = "OOMKilled"
-		case t.ExitCode != 0:
-			t.Reason = "Error"
-		}
-		t.Message = r.message(ctx, pod, c, in.ID, t.ExitCode)
-		s.State.Terminated = t
+		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: begun}}
 	}
-	return s, nil
+	t := &corev1.ContainerStateTerminated{ExitCode: int32(in.State.ExitCode), Reason: "Completed", StartedAt: begun,
+		FinishedAt: engineTime(in.State.FinishedAt), ContainerID: id}
+	if t.ExitCode > 128 {
+		t.Signal = t.ExitCode - 128
+	}
+	switch {
+	case in.State.OOMKilled:
+		t.Reason = "OOMKilled"
+	case t.ExitCode != 0:
+		t.Reason = "Error"
+	}
+	return corev1.ContainerState{Terminated: t}
 }
 
 func lost(pod *corev1.Pod, name string) *corev1.ContainerStatus {
