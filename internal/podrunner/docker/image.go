@@ -60,9 +60,9 @@ func (r *ImageResolver) Resolve(ctx context.Context, reference string) (build.Im
 		if err = pullImage(ctx, r.engine, reference); err == nil {
 			in, err = r.engine.ImageInspect(ctx, reference)
 		}
-		if cerrdefs.IsNotFound(err) || cerrdefs.IsPermissionDenied(err) || cerrdefs.IsUnauthorized(err) || cerrdefs.IsInvalidArgument(err) {
-			return build.Image{}, fmt.Errorf("%w: %q is not on this machine and cannot be pulled: %w", build.ErrImageNotFound, reference, err)
-		}
+	}
+	if cerrdefs.IsNotFound(err) || cerrdefs.IsPermissionDenied(err) || cerrdefs.IsUnauthorized(err) || cerrdefs.IsInvalidArgument(err) {
+		return build.Image{}, fmt.Errorf("%w: %q is not on this machine and cannot be pulled: %w", build.ErrImageNotFound, reference, err)
 	}
 	if err != nil {
 		return build.Image{}, fmt.Errorf("resolve image %q: %w", reference, err)

@@ -17,7 +17,7 @@ import (
 
 const (
 	// After this many failed pulls a Pod fails: a kubelet would try for ever, and a Job with it.
-	maxPulls    = 4
+	maxPulls    = 3
 	pullTimeout = 10 * time.Minute
 
 	neverPull = "ErrImageNeverPull"

@@ -262,6 +262,7 @@ func TestRestartAndDeletion(t *testing.T) {
 		s.InitContainers[1].Command = []string{"sh", "-c", "echo once >> /src/f; sleep 4"}
 	})
 	w.Eventually(w.running(t, "long", 1), "30s", "100ms").Should(Succeed())
+	w.Expect(w.pod(t, "long")(w).Status.PodIP).To(MatchRegexp(`^\d+\.\d+\.\d+\.\d+$`))
 	stop()
 	runner(t, "restarted", state)
 	w.ends(t, "long", batchv1.JobComplete)
