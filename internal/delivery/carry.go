@@ -96,6 +96,7 @@ func deliverValues(user string, order *Order, limit time.Duration, pull *pullAcc
 		[2]string{"commit", line(order.Commit)},
 		[2]string{"revision", line(order.Revision)},
 		[2]string{"release", line(order.Release)},
+		[2]string{"service_name", line(order.ServiceName)},
 		[2]string{"keep", strings.Join(order.Keep, "\n")},
 		[2]string{"keep_releases", strconv.Itoa(int(keep))},
 		[2]string{"web_user", order.Deploy.WebUser},

@@ -46,6 +46,8 @@ type Order struct {
 	Owner  Owner
 	Deploy v1alpha1.DeploySpec
 	Fence  int64
+	// ServiceName is the Service's name, for hooks.
+	ServiceName string
 	// Digest, Commit, Revision and Release of the artifact. Commit, Revision and Release are for hooks and reports.
 	Digest   string
 	Commit   string

@@ -80,7 +80,7 @@ func (s *site) newPool(t *testing.T, options delivery.Options) *delivery.Pool {
 func (s *site) order(digest string) delivery.Order {
 	s.fence++
 	return delivery.Order{
-		Owner: owner, Deploy: s.deploy, Fence: s.fence, Digest: digest, Commit: "c0ffee", Revision: "v1", Release: "blog-1",
+		Owner: owner, ServiceName: "blog", Deploy: s.deploy, Fence: s.fence, Digest: digest, Commit: "c0ffee", Revision: "v1", Release: "blog-1",
 		Depot: s.depot.endpoint, PullKey: s.depot.credential,
 	}
 }

@@ -34,19 +34,24 @@ func TestShells(t *testing.T) {
 			if options.Busybox {
 				s.Expect(s.shell("readlink /proc/$$/exe")).To(ContainSubstring("busybox"))
 			}
+			sleepers := func() string {
+				return s.shell(`cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -c '^sleep$' || :`)
+			}
 			one := s.depot.publish(t, first)
 			hook := func(text string) *v1alpha1.HostHook {
 				return &v1alpha1.HostHook{Script: text, Timeout: metav1.Duration{Duration: 2 * time.Second}}
 			}
 			s.deploy.Hooks = v1alpha1.HostHooks{BeforeSwitch: hook("cat; echo fine"), AfterSwitch: hook("sleep 99 & echo $SLIPWAY_DIGEST")}
-			s.deliver(s.order(one))
+			result := s.deliver(s.order(one))
+			s.Expect(result.Steps).To(ContainElement(HaveField("Message", HaveSuffix(one))))
+			s.Expect(sleepers()).To(Equal("0\n"), "what a hook leaves in its process group ends")
 			s.shell("cd /var/www/blog/current && touch -r index.php /tmp/r && printf eno >index.php && touch -r /tmp/r index.php; touch new")
 			s.Expect(s.probe().Drift).NotTo(BeNil())
 			s.deliver(s.order(one))
 			two := s.depot.publish(t, map[string]string{"index.php": "two"})
 			s.deploy.Hooks.BeforeSwitch = hook("sleep 77 & sleep 78")
 			s.refuse(s.order(two), v1alpha1.ReasonHookFailed)
-			s.Expect(s.shell("ps | grep -c '[s]leep 7[78]' || :")).To(Equal("0\n"))
+			s.Expect(sleepers()).To(Equal("0\n"))
 			s.deploy.Hooks.BeforeSwitch = nil
 			s.deliver(s.order(two))
 			s.Expect(s.probe().Drift).To(BeNil())

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/test/hosts"
@@ -111,56 +110,6 @@ func TestDrift(t *testing.T) {
 	}
 	s.shell("touch -d 2001-01-01 /var/www/blog/current/index.php")
 	s.Expect(s.probe().Drift).To(BeNil(), "equal content is no drift")
-}
-
-func TestHooks(t *testing.T) {
-	s := newSite(t, hosts.Options{})
-	run := func(before, after *v1alpha1.HostHook, content string) (string, func()) {
-		digest := s.depot.publish(t, map[string]string{"index.php": content})
-		return digest, func() { s.deploy.Hooks = v1alpha1.HostHooks{BeforeSwitch: before, AfterSwitch: after} }
-	}
-	script := func(text string) *v1alpha1.HostHook {
-		return &v1alpha1.HostHook{Script: text, Timeout: metav1.Duration{Duration: 2 * time.Second}}
-	}
-	digest, set := run(script("cat >/tmp/stdin; pwd; echo \"$SLIPWAY_REVISION\"; ls index.php"), &v1alpha1.HostHook{Command: []string{"printf", "%s|", "a b", "$(id)", "'"}}, "reads stdin")
-	set()
-	result := s.deliver(s.order(digest))
-	s.Expect(result.Steps).To(ContainElement(HaveField("Message", ContainSubstring("index.php"))))
-	s.Expect(result.Steps).To(ContainElement(HaveField("Message", "a b|$(id)|'|")))
-
-	digest, set = run(nil, script("sleep 300 & echo $! >/tmp/child"), "backgrounds a child")
-	set()
-	began := time.Now()
-	s.deliver(s.order(digest))
-	s.deliver(s.order(digest)) // the child holds no lock
-	s.Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second))
-
-	before := s.probe().Digest
-	digest, set = run(script("sleep 301 & sleep 302"), nil, "hangs")
-	set()
-	failure := s.refuse(s.order(digest), v1alpha1.ReasonHookFailed)
-	s.Expect(failure.Step).To(Equal("BeforeSwitch"))
-	s.Expect(failure.Message).To(ContainSubstring("2s"))
-	s.Expect(s.probe().Digest).To(Equal(before))
-	s.Expect(s.shell("ps ax | grep -c '[s]leep 30[12]' || :")).To(Equal("0\n"), "what a hook started ends with it")
-
-	digest, set = run(nil, script("echo broken >&2; exit 3"), "fails after")
-	set()
-	failure = s.refuse(s.order(digest), v1alpha1.ReasonHookFailed)
-	s.Expect(failure.Switched).To(BeTrue())
-	s.Expect(failure.Message).To(ContainSubstring("exit code 3: broken"))
-	s.Expect(s.probe().Digest).To(Equal(digest))
-	s.deploy.Hooks.AfterSwitch = script("echo again")
-	result = s.deliver(s.order(digest))
-	s.Expect(result.Steps).To(ContainElement(HaveField("Message", "again")), "a hook that failed runs again")
-
-	digest, set = run(script("head -c 50000000 /dev/zero | tr '\\0' x; exit 1"), nil, "prints much")
-	set()
-	s.Expect(len(s.refuse(s.order(digest), v1alpha1.ReasonHookFailed).Message)).To(BeNumerically("<", 1100))
-
-	digest, set = run(script("echo >>index.php"), nil, "writes")
-	set()
-	s.refuse(s.order(digest), v1alpha1.ReasonVerifyFailed)
 }
 
 func TestExistingContent(t *testing.T) {

@@ -25,7 +25,7 @@ deliver() {
 	else # switched, but what comes after was cut off
 		switched=true
 		relink
-		live_new=$(live_dir)
+		live_new=$(live_dir) previous=$(value switched previous)
 		run_hook AfterSwitch "$v_after" "$v_after_script" "$v_after_timeout"
 	fi
 	finish
@@ -52,7 +52,7 @@ preflight_locked() {
 relink() { [ "$v_layout" = InPlace ] || each_shared link_shared; }
 
 switch() {
-	live_new=$releases/$name
+	live_new=$releases/$name previous=$(value "$(recorded)" commit)
 	if [ "$v_layout" = InPlace ]; then
 		run_hook BeforeSwitch "$v_before" "$v_before_script" "$v_before_timeout"
 		lay

@@ -53,8 +53,8 @@ adopt_shared() {
 
 # intent describes what is about to be live. It is written before the link moves.
 intent() {
-	printf 'fence %s\ndigest %s\ndir %s\nlink %s\nsince %s\ncommit %s\nrevision %s\nrelease %s\n' \
-		"$v_fence" "$v_digest" "$name" "$1" "$(date +%s)" "$v_commit" "$v_revision" "$v_release" | keep switching || exit 1
+	printf 'fence %s\ndigest %s\ndir %s\nlink %s\nsince %s\ncommit %s\nrevision %s\nrelease %s\nprevious %s\n' \
+		"$v_fence" "$v_digest" "$name" "$1" "$(date +%s)" "$v_commit" "$v_revision" "$v_release" "$previous" | keep switching || exit 1
 }
 
 # flip moves the link with one rename. Nothing can come between the comparison of fences and the rename.
