@@ -36,6 +36,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	if err != nil {
 		return err
 	}
+	go trust.KeepAuthority(ctx, direct, authority, clock.RealClock{}, slog.Default().With("process", "trust"))
 	pods, err := kubernetes.NewForConfig(mgr.GetConfig())
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)

@@ -67,6 +67,7 @@ func managerCommand() *cobra.Command {
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease slipway-manager")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8443", "where metrics are served over https to who may get /metrics; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
+	c.AddCommand(managerRotateCommand())
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -47,9 +48,11 @@ type PullGrant struct {
 
 // Authority signs certificates. A second key, when there is one, is trusted already and signs after the next rotation.
 type Authority struct {
+	clock clock.PassiveClock
+
+	mu      sync.RWMutex
 	current ed25519.PrivateKey
 	next    ed25519.PrivateKey
-	clock   clock.PassiveClock
 }
 
 // New makes an Authority with a fresh key.
@@ -63,7 +66,7 @@ func New(c clock.PassiveClock) (*Authority, error) {
 
 // Load reads an Authority from what Encode wrote.
 func Load(data []byte, c clock.PassiveClock) (*Authority, error) {
-	a := &Authority{clock: c}
+	a := &Authority{clock: c} // nobody else has it yet: no lock
 	for _, key := range []*ed25519.PrivateKey{&a.current, &a.next} {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
@@ -88,7 +91,7 @@ func Load(data []byte, c clock.PassiveClock) (*Authority, error) {
 // Encode writes the keys in PEM: the one in use, then the next if there is one.
 func (a *Authority) Encode() ([]byte, error) {
 	var out []byte
-	for _, key := range []ed25519.PrivateKey{a.current, a.next} {
+	for _, key := range a.keys() {
 		if key == nil {
 			continue
 		}
@@ -103,6 +106,8 @@ func (a *Authority) Encode() ([]byte, error) {
 
 // Prepare adds a next key: from now on both are trusted.
 func (a *Authority) Prepare() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.next != nil {
 		return nil
 	}
@@ -116,6 +121,8 @@ func (a *Authority) Prepare() error {
 
 // Rotate begins to sign with the next key. Whoever trusts PublicKeys trusted it before.
 func (a *Authority) Rotate() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.next == nil {
 		return errors.New("there is no next key: prepare one, and let everybody learn of it first")
 	}
@@ -123,10 +130,26 @@ func (a *Authority) Rotate() error {
 	return nil
 }
 
+// Adopt takes the keys of another Authority, which somebody may have rotated: what is minted from now on is signed as that
+// one would.
+func (a *Authority) Adopt(other *Authority) {
+	keys := other.keys()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.current, a.next = keys[0], keys[1]
+}
+
+// keys are the one in use and the next, which may be nil.
+func (a *Authority) keys() [2]ed25519.PrivateKey {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return [2]ed25519.PrivateKey{a.current, a.next}
+}
+
 // PublicKeys are the keys to trust, in authorized_keys format without a newline: the one in use, then the next.
 func (a *Authority) PublicKeys() []string {
 	var out []string
-	for _, key := range []ed25519.PrivateKey{a.current, a.next} {
+	for _, key := range a.keys() {
 		if key == nil {
 			continue
 		}
@@ -194,7 +217,7 @@ func (a *Authority) Host(key ssh.PublicKey, names []string, valid time.Duration)
 }
 
 func (a *Authority) sign(certificate *ssh.Certificate) error {
-	signer, err := ssh.NewSignerFromKey(a.current)
+	signer, err := ssh.NewSignerFromKey(a.keys()[0])
 	if err != nil {
 		return fmt.Errorf("read the authority's key: %w", err)
 	}

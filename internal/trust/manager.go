@@ -8,6 +8,7 @@ package trust
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,39 +46,35 @@ const pollInterval = 5 * time.Second
 // EnsureAuthority reads the manager's certificate authority from its Secret, or makes it; of several managers that
 // start at once one makes it and all use that one. The public keys are published for the depot.
 func EnsureAuthority(ctx context.Context, c client.Client, clk clock.PassiveClock) (*sshca.Authority, error) {
-	authority, err := readAuthority(ctx, c, clk)
+	kept, err := readAuthority(ctx, c, clk)
 	if apierrors.IsNotFound(err) {
-		if authority, err = makeAuthority(ctx, c, clk); apierrors.IsAlreadyExists(err) {
-			authority, err = readAuthority(ctx, c, clk)
+		if err = makeAuthority(ctx, c, clk); err == nil || apierrors.IsAlreadyExists(err) {
+			kept, err = readAuthority(ctx, c, clk)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the manager's certificate authority (Secret %s/%s): %w", Namespace, authoritySecret, err)
-	}
-	return authority, publish(ctx, c, userCAsMap, map[string]string{userCAsKey: lines(authority.PublicKeys())})
-}
-
-func readAuthority(ctx context.Context, c client.Client, clk clock.PassiveClock) (*sshca.Authority, error) {
-	var secret corev1.Secret
-	if err := c.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: authoritySecret}, &secret); err != nil {
 		return nil, err
 	}
-	return sshca.Load(secret.Data[authorityKey], clk)
+	return kept.authority, kept.publish(ctx, c)
 }
 
-func makeAuthority(ctx context.Context, c client.Client, clk clock.PassiveClock) (*sshca.Authority, error) {
+func makeAuthority(ctx context.Context, c client.Client, clk clock.PassiveClock) error {
 	authority, err := sshca.New(clk)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	data, err := authority.Encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return authority, c.Create(ctx, &corev1.Secret{
+	err = c.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: authoritySecret},
 		Data:       map[string][]byte{authorityKey: data},
 	})
+	if err != nil {
+		return fmt.Errorf("make Secret %s/%s: %w", Namespace, authoritySecret, err)
+	}
+	return nil
 }
 
 // publish makes a ConfigMap of the system namespace say data.
@@ -90,6 +87,7 @@ func publish(ctx context.Context, c client.Client, name string, data map[string]
 		if apierrors.IsAlreadyExists(err) { // another replica was faster, and says the same
 			err = nil
 		}
+	case err == nil && maps.Equal(existing.Data, data):
 	case err == nil:
 		existing.Data = data
 		err = c.Update(ctx, &existing)
