@@ -82,9 +82,11 @@ func probeValues(mode, user string, owner Owner, deploy *v1alpha1.DeploySpec, li
 
 // deliverValues adds what a delivery needs.
 func deliverValues(user string, order *Order, limit time.Duration, pull *pullAccess) [][2]string {
-	adopt := ""
-	if order.Deploy.Adopt != nil && order.Deploy.Adopt.Existing {
-		adopt = "1"
+	flag := func(set bool) string {
+		if set {
+			return "1"
+		}
+		return ""
 	}
 	keep := order.Deploy.KeepReleases
 	if keep < 1 {
@@ -100,7 +102,8 @@ func deliverValues(user string, order *Order, limit time.Duration, pull *pullAcc
 		[2]string{"keep", strings.Join(order.Keep, "\n")},
 		[2]string{"keep_releases", strconv.Itoa(int(keep))},
 		[2]string{"web_user", order.Deploy.WebUser},
-		[2]string{"adopt", adopt},
+		[2]string{"adopt", flag(order.Deploy.Adopt != nil && order.Deploy.Adopt.Existing)},
+		[2]string{"repair", flag(order.Repair)},
 		[2]string{"depot_host", pull.host},
 		[2]string{"depot_port", strconv.Itoa(pull.port)},
 		[2]string{"depot_known", pull.knownHosts},

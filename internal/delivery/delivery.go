@@ -59,7 +59,8 @@ type Order struct {
 	Depot depot.Endpoint
 	// PullKey signs a pull certificate for the host: minutes, one Service's artifact. See Credential.
 	PullKey Credential
-	// Repair forces a new directory for the same digest, because the live one was changed.
+	// Repair says that what is live was changed on the host. Every delivery goes by the content of what is there, and
+	// makes a new directory if the live one differs; a repair takes nothing from it by size and time either.
 	Repair bool
 }
 

@@ -94,6 +94,8 @@ pull() {
 		room "$manifest" ""
 		set -- "--copy-dest=$old"
 	fi
+	# What was changed on the host is no source to take unchanged files from by their size and time.
+	[ "$v_repair" != 1 ] || set -- "$@" --checksum
 	mkdir -p "$new" && chmod 755 "$new" || fail DiskFull "can't make $new"
 	transfer "$new" "$@"
 	begin Verify

@@ -1,9 +1,12 @@
 # Making a release live, and removing old ones.
 
-# choose decides which directory becomes live: one that is here and intact, or a new one.
+# choose decides which directory becomes live: one that is here and intact by its content, or a new one. What is live is
+# never mended, for requests would see it half done: if a shared link in it leads elsewhere, another takes its place.
 choose() {
 	begin Verify
-	for name in $(live_name) $(held); do
+	choose_live=$(live_name)
+	for name in $choose_live $(held); do
+		[ "$name" != "$choose_live" ] || [ -z "$(moved_links)" ] || continue
 		if [ "${name%%-*}" = "$hex" ] && is_release "$name" && [ -f "$state/manifests/$hex" ] && verified "$releases/$name"; then
 			[ "$(sha256sum <"$state/manifests/$hex" | cut -c 1-64)" = "$hex" ] && return 0
 		fi

@@ -99,8 +99,9 @@ stamp() {
 	keep "stamps/$(live_name)" <"$w/stamp"
 }
 
+# moved_links prints the shared paths of what is live that are no link to where they should lead.
+moved_links() { [ "$v_layout" = InPlace ] || each_shared moved_link; }
 moved_link() {
-	[ "$2" = Dir ] && [ "$v_layout" = InPlace ] && return
 	[ "$(readlink "$(live_dir)/$1" 2>/dev/null)" = "$3" ] || echo "$1"
 }
 
@@ -120,7 +121,7 @@ drift() {
 		printf 'ContentChanged\t%s can not be read: %s' "$(live_dir)" "$(head -n 1 "$w/error")"
 		return
 	fi
-	[ "$v_layout" = InPlace ] || each_shared moved_link >>"$w/drift"
+	moved_links >>"$w/drift"
 	[ ! -s "$w/drift" ] || printf 'ContentChanged\tchanged on the host in %s: %s' "$(live_dir)" "$(some "$w/drift")"
 }
 
