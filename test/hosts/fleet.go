@@ -36,6 +36,8 @@ type Options struct {
 	SSHD []string
 	// Busybox gives the hosts busybox's sh and tools instead of the machine's own.
 	Busybox bool
+	// Tools are programs in /usr/local/bin of each host, by name. A text "-> PATH" makes a link.
+	Tools map[string]string
 	// Shell of the user deploy. Default /bin/sh.
 	Shell string
 }

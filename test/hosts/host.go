@@ -83,6 +83,9 @@ func (h *Host) prepare() error {
 			return err
 		}
 	}
+	if err := tools(filepath.Join(config, "bin"), o.Tools); err != nil {
+		return err
+	}
 	if o.Docroot != "" {
 		if err := copyProgram(o.Server, filepath.Join(config, "serve")); err != nil {
 			return err
@@ -112,35 +115,6 @@ func (h *Host) moreKeys(config string) error {
 		run("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", rsa),
 		makeKey(ca),
 		run("ssh-keygen", "-q", "-s", ca, "-h", "-I", h.Name, "-n", h.Name+","+h.Address, key+".pub"))
-}
-
-// busybox fills a directory with links to busybox under the names of its tools.
-func busybox(bin string) error {
-	program, err := exec.LookPath("busybox")
-	if err != nil {
-		return fmt.Errorf("busybox is missing (apt-get install busybox-static): %w", err)
-	}
-	names, err := exec.Command(program, "--list").Output()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return err
-	}
-	for _, name := range strings.Fields(string(names)) {
-		if err := os.Symlink(program, filepath.Join(bin, name)); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-func copyProgram(from, to string) error {
-	program, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, program, 0o755)
 }
 
 // Boot starts the host, at first or after Kill: its files are what they were.

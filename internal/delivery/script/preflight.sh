@@ -104,6 +104,18 @@ web_user_can() {
 	return 1
 }
 
+# labelled refuses, where SELinux enforces, a directory whose label is not the policy's: what is made in it inherits the
+# label, and the web server may not be let read it. A label for web content is accepted wherever it lies.
+labelled() {
+	[ "$(getenforce 2>/dev/null)" = Enforcing ] || return 0
+	labelled_is=$(stat -c %C "$1" 2>/dev/null | cut -d : -f 3)
+	labelled_due=$(matchpathcon -n "$1" 2>/dev/null | cut -d : -f 3)
+	case $labelled_due:$labelled_is in
+	: | *: | :* | *:httpd_*content_t | *:public_content*_t | "$labelled_is:$labelled_is") return 0 ;;
+	esac
+	fail PathRefused "SELinux enforces on this host, and $1 is labelled $labelled_is where the policy wants $labelled_due, so that the web server may not be let read it: as root run restorecon -RF $1, or tell the policy with semanage fcontext -a -t httpd_sys_content_t '$1(/.*)?' first"
+}
+
 preflight() {
 	begin Preflight
 	mkdir -p "$releases" "$state/manifests" "$state/stamps" || fail DiskFull "can't make $releases: is the disk full, or is $base not writable?"
@@ -119,6 +131,7 @@ preflight() {
 			preflight_dir=${preflight_dir%/*}
 		done
 	fi
+	if [ "$v_layout" = InPlace ]; then labelled "$path"; else labelled "$releases"; fi
 	find "$state" -maxdepth 1 -type f -name '*.[0-9]*' -mtime +0 -exec rm -f {} + # left by scripts that were killed
 	for preflight_dir in "$releases"/*.tmp; do
 		[ -e "$preflight_dir" ] || continue
