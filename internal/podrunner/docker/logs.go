@@ -4,6 +4,7 @@
 package docker
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -90,7 +91,14 @@ func (r *Runner) logs(w http.ResponseWriter, req *http.Request) {
 	if f, ok := w.(http.Flusher); ok {
 		f.Flush()
 	}
-	if _, err := stdcopy.StdCopy(out, out, stream); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errLimit) && req.Context().Err() == nil {
+	if options.Follow {
+		_, err = stdcopy.StdCopy(out, out, stream)
+	} else { // a line is a frame of its own: they are sent together
+		together := bufio.NewWriterSize(out, 64<<10)
+		_, err = stdcopy.StdCopy(together, together, stream)
+		err = errors.Join(err, together.Flush())
+	}
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errLimit) && req.Context().Err() == nil {
 		r.Logger.Error("a log was cut short", "pod", pod.Namespace+"/"+pod.Name, "container", name, "err", err)
 	}
 }

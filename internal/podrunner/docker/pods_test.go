@@ -84,7 +84,7 @@ func TestContainersAreWhatTheirPodSays(t *testing.T) {
 					LocalObjectReference: corev1.LocalObjectReference{Name: "c"}, DefaultMode: ptr[int32](0o555)}}})
 			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "s", MountPath: "/s"}, corev1.VolumeMount{Name: "c", MountPath: "/c"})
 		}))
-	w.create(t, "last-words", only("echo first; echo last words >&2; exit 3", func(_ *corev1.PodSpec, c *corev1.Container) {
+	w.create(t, "last-words", only("exec >&2; echo first; echo last words; exit 3", func(_ *corev1.PodSpec, c *corev1.Container) {
 		c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 	}))
 	w.create(t, "no-words", only("echo first; exit 3", nil))

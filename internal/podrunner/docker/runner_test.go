@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
@@ -259,11 +260,12 @@ func TestRestartAndDeletion(t *testing.T) {
 	stop := runner(t, "restarted", state)
 	w := newWorld(t)
 	w.create(t, "long", func(s *corev1.PodSpec) {
-		s.InitContainers[1].Command = []string{"sh", "-c", "echo once >> /src/f; sleep 4"}
+		s.InitContainers[1].Command = []string{"sh", "-c", "echo once >> /src/f; until test -e /src/go; do sleep 0.1; done"}
 	})
 	w.Eventually(w.running(t, "long", 1), "30s", "100ms").Should(Succeed())
 	w.Expect(w.pod(t, "long")(w).Status.PodIP).To(MatchRegexp(`^\d+\.\d+\.\d+\.\d+$`))
 	stop()
+	w.Expect(os.WriteFile(filepath.Join(state, "pods", string(w.pod(t, "long")(w).UID), "volumes", "src", "go"), nil, 0o600)).To(Succeed())
 	runner(t, "restarted", state)
 	w.ends(t, "long", batchv1.JobComplete)
 	w.Expect(w.pod(t, "long")(w).Status.ContainerStatuses[0].State.Terminated.Message).To(Equal("one\nonce\n"))

@@ -4,7 +4,6 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -133,21 +132,21 @@ func (r *Runner) message(ctx context.Context, pod *corev1.Pod, c corev1.Containe
 	defer logs.Close()
 	end := &tail{max: maxFallback}
 	_, _ = stdcopy.StdCopy(end, end, logs)
-	return strings.ToValidUTF8(end.String(), "\uFFFD")
+	return strings.ToValidUTF8(string(end.kept), "\uFFFD")
 }
 
 // tail keeps the last max bytes written to it.
 type tail struct {
-	bytes.Buffer
-	max int
+	kept []byte
+	max  int
 }
 
 func (t *tail) Write(p []byte) (int, error) {
-	n, err := t.Buffer.Write(p)
-	if over := t.Len() - t.max; over > 0 {
-		t.Next(over)
+	t.kept = append(t.kept, p[max(0, len(p)-t.max):]...)
+	if over := len(t.kept) - t.max; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
 	}
-	return n, err
+	return len(p), nil
 }
 
 func engineTime(s string) metav1.Time {

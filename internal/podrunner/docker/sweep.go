@@ -95,6 +95,9 @@ func (r *Runner) removeAllBut(ctx context.Context, keep func(*corev1.Pod) bool) 
 			continue
 		}
 		err := r.engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
 			r.Logger.Error("cannot remove a container of a Pod that is gone", "container", c.ID, "err", err)
 			living[c.Labels[labelPodUID]] = true // its directories are still in use
