@@ -78,10 +78,11 @@ func (p *engineProxy) close() {
 // The engine goes away and comes back: the Node and the Pods say so, nothing is built twice, and what ended meanwhile
 // is seen.
 func TestTheEngineGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	needsEngine(t)
 	proxy, state := newEngineProxy(t), t.TempDir()
 	runner(t, "broken", state, func(o *Options) { o.Host = "unix://" + proxy.socket })
-	w := newWorld(t)
+	w := newWorld(t, "broken")
 	ready := func(g Gomega) corev1.NodeCondition {
 		node, err := w.kube.CoreV1().Nodes().Get(t.Context(), "broken", metav1.GetOptions{})
 		g.Expect(err).NotTo(HaveOccurred())

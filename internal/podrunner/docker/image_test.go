@@ -55,8 +55,9 @@ func pushed(t *testing.T, address string) (reference string) {
 
 // An image is pulled by digest; one that a registry does not have is asked for again, and then the Pod fails.
 func TestImages(t *testing.T) {
+	t.Parallel()
 	runner(t, "images", t.TempDir())
-	w := newWorld(t)
+	w := newWorld(t, "images")
 	address := newRegistry(t)
 	reference := pushed(t, address)
 	w.create(t, "digest", func(s *corev1.PodSpec) {
@@ -87,6 +88,7 @@ func TestImages(t *testing.T) {
 
 // What cannot be had is told apart from what cannot be had now.
 func TestImageResolver(t *testing.T) {
+	t.Parallel()
 	needsEngine(t)
 	g := NewWithT(t)
 	r, err := NewImageResolver("")

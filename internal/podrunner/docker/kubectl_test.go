@@ -36,9 +36,10 @@ func (w world) kubectl(t *testing.T) func(args ...string) *exec.Cmd {
 
 // What people type at builds does what it does on a cluster.
 func TestKubectl(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	runner(t, "typed", state)
-	w := newWorld(t)
+	w := newWorld(t, "typed")
 	kubectl := w.kubectl(t)
 	w.create(t, "hello", func(s *corev1.PodSpec) {
 		s.InitContainers[1].Command = []string{"sh", "-c", "echo begun; until test -e /src/go; do sleep 0.1; done; echo ended"}

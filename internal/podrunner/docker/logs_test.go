@@ -48,6 +48,7 @@ func issue(t *testing.T, name string, parent *tls.Certificate) tls.Certificate {
 
 // Logs are for who shows the API server's client certificate, and for nobody else.
 func TestLogsAreForTheAPIServerAlone(t *testing.T) {
+	t.Parallel()
 	g := NewWithT(t)
 	authority, other := issue(t, "authority", nil), issue(t, "authority", nil)
 	clients := x509.NewCertPool()
@@ -90,7 +91,7 @@ func TestLogsAreForTheAPIServerAlone(t *testing.T) {
 // A build that prints 210 MB leaves as much as the engine is told to keep, the newest, and reading it takes little memory.
 func TestLongLogsAreBounded(t *testing.T) {
 	runner(t, "loud", t.TempDir())
-	w := newWorld(t)
+	w := newWorld(t, "loud")
 	w.create(t, "endless", func(s *corev1.PodSpec) {
 		s.InitContainers = nil
 		s.Containers[0].Command = []string{"sh", "-c", `yes $(head -c 8000 /dev/zero | tr '\0' x) | head -c 210000000; echo; echo the end`}

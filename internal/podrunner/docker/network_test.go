@@ -124,7 +124,7 @@ func TestWithoutIptablesTheNodeSaysSo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	runner(t, "open", t.TempDir())
 	t.Cleanup(func() { _ = os.Setenv("PATH", path) }) // the runner's clean-up needs it
-	w := newWorld(t)
+	w := newWorld(t, "open")
 	want := SatisfyAll(ContainSubstring("nothing keeps builds from a cloud's metadata service at 169.254.169.254"),
 		ContainSubstring("install iptables"))
 	w.Eventually(func(g Gomega) {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestState(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		state  container.State
 		reason string
@@ -42,8 +43,9 @@ func ptr[T any](v T) *T { return &v }
 
 // What a Pod's spec asks of its containers, as the containers see it.
 func TestContainersAreWhatTheirPodSays(t *testing.T) {
+	t.Parallel()
 	runner(t, "seen", t.TempDir())
-	w := newWorld(t)
+	w := newWorld(t, "seen")
 	_, err := w.kube.CoreV1().Secrets(w.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"},
 		StringData: map[string]string{"k": "v", "more": "x"}}, metav1.CreateOptions{})
 	w.Expect(err).NotTo(HaveOccurred())

@@ -123,22 +123,25 @@ func job(namespace, name string, change func(*corev1.PodSpec)) *batchv1.Job {
 
 type world struct {
 	*WithT
-	kube      kubernetes.Interface
-	namespace string
+	kube            kubernetes.Interface
+	node, namespace string
 }
 
-func newWorld(t *testing.T) world {
+// newWorld is a namespace whose Jobs run on one runner's node: tests run side by side.
+func newWorld(t *testing.T, node string) world {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(env.Config(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return world{NewWithT(t), kube, env.Namespace(t)}
+	return world{NewWithT(t), kube, node, env.Namespace(t)}
 }
 
 func (w world) create(t *testing.T, name string, change func(*corev1.PodSpec)) {
 	t.Helper()
-	_, err := w.kube.BatchV1().Jobs(w.namespace).Create(t.Context(), job(w.namespace, name, change), metav1.CreateOptions{})
+	made := job(w.namespace, name, change)
+	made.Spec.Template.Spec.NodeSelector[corev1.LabelHostname] = w.node
+	_, err := w.kube.BatchV1().Jobs(w.namespace).Create(t.Context(), made, metav1.CreateOptions{})
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
@@ -199,8 +202,9 @@ func (w world) gone(t *testing.T, name, within string) {
 }
 
 func TestJobs(t *testing.T) {
+	t.Parallel()
 	runner(t, "builder", t.TempDir())
-	w := newWorld(t)
+	w := newWorld(t, "builder")
 	_, err := w.kube.CoreV1().Secrets(w.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"},
 		StringData: map[string]string{"k": "v"}}, metav1.CreateOptions{})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -256,9 +260,10 @@ func TestJobs(t *testing.T) {
 }
 
 func TestRestartAndDeletion(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	stop := runner(t, "restarted", state)
-	w := newWorld(t)
+	w := newWorld(t, "restarted")
 	w.create(t, "long", func(s *corev1.PodSpec) {
 		s.InitContainers[1].Command = []string{"sh", "-c", "echo once >> /src/f; until test -e /src/go; do sleep 0.1; done"}
 	})

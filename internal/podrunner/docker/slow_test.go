@@ -35,8 +35,9 @@ func hangingRegistry(t *testing.T) (address string, asked *atomic.Int32) {
 // More Pods than there are workers wait for a registry that hangs: another Pod runs all the same, and a Pod that is
 // deleted in mid-pull goes at once.
 func TestAHangingRegistryHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	runner(t, "pulling", t.TempDir())
-	w := newWorld(t)
+	w := newWorld(t, "pulling")
 	registry, asked := hangingRegistry(t)
 	for i := range workers + 1 {
 		w.create(t, fmt.Sprintf("pulls-%d", i), func(s *corev1.PodSpec) { s.InitContainers[0].Image = fmt.Sprintf("%s/slow:%d", registry, i) })
@@ -59,8 +60,9 @@ func TestAHangingRegistryHoldsUpNoOther(t *testing.T) {
 // More Pods than there are workers do not heed SIGTERM and have ten minutes of grace: another Pod runs all the same,
 // and deleting one again with less grace ends it.
 func TestASlowStopHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	runner(t, "stopping", t.TempDir())
-	w := newWorld(t)
+	w := newWorld(t, "stopping")
 	names := make([]string, workers+1)
 	for i := range names {
 		names[i] = fmt.Sprintf("deaf-%d", i)

@@ -54,6 +54,7 @@ func containersOf(t *testing.T, r *Runner, pod *corev1.Pod) func() []string {
 // What Pods left behind goes with them, at a start and, where they are over, at a stop. What is another
 // installation's, and what a Pod that is not over will need, stays.
 func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
 	needsEngine(t)
 	engine, err := newEngine("")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -72,7 +73,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	}
 	stop := runner(t, "tidy", state, now)
-	w := newWorld(t)
+	w := newWorld(t, "tidy")
 	w.Eventually(func() bool { return exists(ours) }, "15s", "100ms").Should(BeFalse())
 	w.Eventually(old).ShouldNot(BeADirectory())
 	w.Expect(exists(others)).To(BeTrue())
