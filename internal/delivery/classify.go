@@ -45,9 +45,10 @@ func connectFailure(host *Host, err error) *Failure {
 	return f
 }
 
-// sessionFailure makes a verdict of a session that ended without a final line.
+// sessionFailure makes a verdict of a session that ended without a final line. Whether the host switched is unknown, even
+// if the step that began last comes after the switch: the host goes on by itself, and only a probe tells how it ended.
 func sessionFailure(ctx context.Context, step string, sessionErr, readErr error, r *report, stderr string) *Failure {
-	f := &Failure{Step: step, Reason: v1alpha1.ReasonDeliveryFailed, Unknown: true, Switched: r.switched, Steps: r.steps}
+	f := &Failure{Step: step, Reason: v1alpha1.ReasonDeliveryFailed, Unknown: true, Steps: r.steps}
 	said := strings.TrimSpace(stderr)
 	if said == "" {
 		said = r.noise

@@ -117,9 +117,11 @@ type Failure struct {
 	Reason string
 	// Message says what, where and what next.
 	Message string
-	// Switched is true if the new artifact is live all the same (afterSwitch failed).
+	// Switched is true if the host said that the new artifact is live all the same (afterSwitch failed), or partly so (a
+	// sync of layout InPlace that failed half-way).
 	Switched bool
-	// Unknown is true if the connection was lost, so that the host must be probed.
+	// Unknown is true if the host reported no end, as after a lost connection: it may have switched or may do so yet, so
+	// it must be probed before anything is concluded. Switched is false then.
 	Unknown bool
 	// HostFence is the host's fence when Reason is FencedOff.
 	HostFence int64

@@ -45,6 +45,24 @@ func TestInPlace(t *testing.T) {
 	s.Expect(s.shell("cat /var/www/html/index.php /var/www/html/wp-content/uploads/2.jpg")).To(Equal("onemore\n"))
 }
 
+// A sync into the document root that fails half-way leaves files of both: the host says so, and the next one ends it.
+func TestInPlaceHalfWay(t *testing.T) {
+	s := newSite(t, hosts.Options{})
+	s.deploy.Path, s.deploy.StateDir, s.deploy.Layout = "/var/www/html", "/srv/slipway/blog", v1alpha1.LayoutInPlace
+	s.deliver(s.order(s.depot.publish(t, first)))
+	_, err := s.host.Shell(context.Background(), "root", "mkdir /var/www/html/rooted && touch /var/www/html/rooted/file")
+	s.Expect(err).NotTo(HaveOccurred())
+	two := s.depot.publish(t, map[string]string{"index.php": "two"})
+	failure := s.refuse(s.order(two), v1alpha1.ReasonDeliveryFailed)
+	s.Expect(failure.Step).To(Equal("Switch"))
+	s.Expect(failure.Switched).To(BeTrue())
+	s.Expect(s.probe().Drift).NotTo(BeNil())
+	_, err = s.host.Shell(context.Background(), "root", "rm -r /var/www/html/rooted")
+	s.Expect(err).NotTo(HaveOccurred())
+	s.deliver(s.order(two))
+	s.Expect(s.probe().Drift).To(BeNil())
+}
+
 // An application that writes into a file of its release must not write into the releases kept beside it.
 func TestNoSharedInodes(t *testing.T) {
 	s := newSite(t, hosts.Options{})

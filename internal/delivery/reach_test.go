@@ -196,6 +196,7 @@ func TestCutConnection(t *testing.T) {
 		s.Expect(err).To(BeAssignableToTypeOf(&delivery.Failure{}), at)
 		failure := err.(*delivery.Failure) //nolint:errorlint // just asserted
 		s.Expect(failure.Unknown).To(BeTrue(), at)
+		s.Expect(failure.Switched).To(BeFalse(), "what is unknown is not said, at "+at)
 		s.Expect(failure.Reason).To(Equal(v1alpha1.ReasonUnreachable), at)
 		s.deliver(order) // the same order again
 		s.Expect(s.shell("cat /var/www/blog/current/index.php")).To(Equal(at))

@@ -79,14 +79,13 @@ type report struct {
 	progress func(step string)
 	pulled   func()
 
-	steps    []v1alpha1.DeliveryStep
-	began    time.Time
-	bytes    int64
-	prune    string
-	fail     *failLine
-	state    *stateLine
-	done     *doneLine
-	switched bool
+	steps []v1alpha1.DeliveryStep
+	began time.Time
+	bytes int64
+	prune string
+	fail  *failLine
+	state *stateLine
+	done  *doneLine
 	// last lines that are no JSON: a login shell's greeting, or a shell's complaint.
 	noise string
 }

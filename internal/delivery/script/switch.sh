@@ -95,13 +95,13 @@ lay() {
 	compare_fence
 	intent 0
 	unlock_fence
+	switched=true # from here on files of both are served
 	limited rsync -rlpt --checksum --delete-delay --filter="merge $w/protect" "$releases/$name/" "$path/" >"$w/stats" 2>"$w/error" ||
 		fail DeliveryFailed "syncing into $path failed: $(tail -n 2 "$w/error")"
 	sync -f "$path" 2>/dev/null || sync
 	verified "$path" || fail VerifyFailed "$path differs from the manifest after the sync: $(some "$w/differences")"
 	lock_fence
 	compare_fence
-	switched=true
 	mv -f "$state/switching" "$state/switched"
 	unlock_fence
 	rm -f "$state/adopting"
