@@ -63,7 +63,8 @@ func depotCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", ":2222", "where SSH is served")
 	f.StringVar(&o.advertise, "advertise", "", "host:port where hosts and builds reach the depot (required)")
 	f.StringVar(&o.healthAddress, "health-address", ":8082", "where /healthz and /readyz are served")
-	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8083", "where /metrics is served: to anybody on a loopback address, elsewhere over https to who may get /metrics; 0 serves none")
+	f.StringVar(&o.metricsAddress, "metrics-address", "127.0.0.1:8083",
+		"where /metrics is served: to anybody on a loopback address, elsewhere over https to who may get /metrics; 0 serves none")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	_ = c.MarkFlagRequired("advertise")

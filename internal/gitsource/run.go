@@ -125,7 +125,8 @@ func sshCommand(scratch string, c depot.GitCredentials) (string, error) {
 		return "", fmt.Errorf("write known_hosts: %w", err)
 	}
 	// IdentitiesOnly alone would still leave the keys in the home directory of whoever runs this.
-	command := "ssh -F /dev/null -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=15 -o UserKnownHostsFile=" + known
+	command := "ssh -F /dev/null -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes -o ConnectTimeout=15" +
+		" -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=" + known
 	if len(c.PrivateKey) == 0 {
 		return command + " -o IdentityFile=none", nil
 	}

@@ -23,8 +23,8 @@ func (s *Store) DropStaging(g depot.BuildGrant) error {
 	if err != nil {
 		return err
 	}
-	full := &Refusal{v1alpha1.ReasonDiskFull, fmt.Sprintf(
-		"the depot's disk at %s has no room for this artifact: nothing was published; make the volume larger or lower spec.revisionHistoryLimit of its Services, then create a new Release", s.dir)}
+	full := &Refusal{v1alpha1.ReasonDiskFull, fmt.Sprintf("the depot's disk at %s has no room for this artifact: nothing was published; "+
+		"make the volume larger or lower spec.revisionHistoryLimit of its Services, then create a new Release", s.dir)}
 	if err := removeAll(dir); err != nil {
 		return errors.Join(full, fmt.Errorf("remove what was staged: %w", err))
 	}
