@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -37,6 +38,9 @@ var errLogin = errors.New("login refused")
 // errDial says that no connection came about.
 var errDial = errors.New("no connection")
 
+// errOutdated says that the host's sshd and this package have no algorithm in common.
+var errOutdated = errors.New("its sshd is outdated")
+
 // dial connects, proves who the host is, and logs in; each within its own limit.
 func (p *Pool) dial(ctx context.Context, host *Host) (*connection, error) {
 	signer, err := ssh.ParsePrivateKey(host.PrivateKey)
@@ -60,6 +64,7 @@ func (p *Pool) dial(ctx context.Context, host *Host) (*connection, error) {
 	c := &connection{agent: newLentAgent(), sessions: make(chan struct{}, maxSessions), gone: make(chan struct{})}
 	var refusal error
 	conn, channels, requests, err := ssh.NewClientConn(raw, address, &ssh.ClientConfig{
+		Config:            modern(),
 		User:              host.User,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
 		HostKeyAlgorithms: verify.algorithms,
@@ -100,8 +105,13 @@ func handshakeError(err, refusal error, proved bool, verify *verifier) error {
 		return fmt.Errorf("%w: the host accepts connections, but its sshd does not answer", errDial)
 	case proved:
 		return fmt.Errorf("%w: %w", errLogin, err)
-	case errors.As(err, &negotiation) && len(verify.algorithms) > 0:
+	case errors.As(err, &negotiation) && negotiation.What != "host key":
+		return fmt.Errorf("%w: it offers no %s that is safe, only %s", errOutdated, negotiation.What, strings.Join(negotiation.RequestedAlgorithms, " "))
+	case errors.As(err, &negotiation) && !verify.any:
 		return fmt.Errorf("%w: it has no key of type %v, which is what is known of it: %w", errOtherKey, verify.algorithms, err)
+	}
+	if negotiation != nil {
+		return fmt.Errorf("%w: it has no host key that is safe, only %s", errOutdated, strings.Join(negotiation.RequestedAlgorithms, " "))
 	}
 	return fmt.Errorf("%w: %w", errDial, err)
 }

@@ -30,7 +30,9 @@ var (
 type verifier struct {
 	// algorithms to offer: only those of keys that are known, so that a host with several keys shows a known one.
 	algorithms []string
-	check      func(address string, remote net.Addr, key ssh.PublicKey) error
+	// any is true if nothing is known and every key is taken.
+	any   bool
+	check func(address string, remote net.Addr, key ssh.PublicKey) error
 }
 
 // newVerifier reads what is known of a host.
@@ -44,7 +46,7 @@ func newVerifier(host *Host) (*verifier, error) {
 // firstUse takes any key once, and from then on only that one.
 func firstUse(host *Host) (*verifier, error) {
 	if host.HostKey == "" {
-		return &verifier{check: func(string, net.Addr, ssh.PublicKey) error { return nil }}, nil
+		return &verifier{algorithms: plainAlgorithms(), any: true, check: func(string, net.Addr, ssh.PublicKey) error { return nil }}, nil
 	}
 	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(host.HostKey))
 	if err != nil {
@@ -151,21 +153,6 @@ func (nobodysKey) Type() string    { return "none" }
 func (nobodysKey) Marshal() []byte { return []byte("none") }
 func (nobodysKey) Verify([]byte, *ssh.Signature) error {
 	return errors.New("nobody's key verifies nothing")
-}
-
-// algorithmsOf lists the signature algorithms of a type of key. SHA-1 is not among them.
-func algorithmsOf(keyType string) []string {
-	if keyType == ssh.KeyAlgoRSA {
-		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-	}
-	return []string{keyType}
-}
-
-func certificateAlgorithms() []string {
-	return []string{
-		ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
-		ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
-	}
 }
 
 // plainKey writes the key that a host proved itself with in authorized_keys format, without a certificate around it.
