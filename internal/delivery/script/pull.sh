@@ -108,8 +108,6 @@ not_shipped() {
 		fail VerifyFailed "the artifact holds $1, which is a shared path of this Service: build it again" terminal
 }
 
-verified() { differences "$1" "$state/manifests/$hex" >"$w/differences" && [ ! -s "$w/differences" ]; }
-
 # mend removes exactly what is wrong and pulls it again, once, from the depot alone and by content.
 mend() {
 	note "mending: $(some "$w/differences")"

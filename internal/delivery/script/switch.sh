@@ -81,7 +81,7 @@ flip() {
 }
 
 # protect prints a filter rule that keeps a shared path out of the sync, wildcards taken literally.
-protect() { printf -- '- /%s\n' "$(printf '%s' "$1" | sed 's/[][*?\\]/\\&/g')"; }
+protect() { printf -- '- /%s\n' "$(printf '%s' "$1" | literally)"; }
 
 # lay syncs the verified release into the document root itself (InPlace). Until it ends, files of both are served.
 lay() {

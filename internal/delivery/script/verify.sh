@@ -13,13 +13,31 @@ END
 
 shared_line() { printf 's\t%s\n' "$1"; }
 
+# walk DIRECTORY EXPRESSION... runs find in a directory, but does not enter what is shared and lies within it (InPlace):
+# that may be large, and is nobody's drift.
+walk() {
+	walk_in=$1
+	shift
+	if [ "$v_layout" = InPlace ]; then
+		while IFS=$tab read -r walk_path walk_rest; do
+			[ -z "$walk_path" ] || set -- -path "./$(printf '%s' "$walk_path" | literally)" -prune -o "$@"
+		done <<END
+$v_shared
+END
+	fi
+	(cd "$walk_in" 2>/dev/null && limited find . "$@")
+}
+
+# literally makes a pattern of a path that is matched as it is.
+literally() { sed 's/[][*?\\]/\\&/g'; }
+
 # differences prints the paths in which DIRECTORY differs from MANIFEST, each once. Links of shared paths, and
 # directories that only lead to them, are no difference. Returns 1 if the directory can't be read.
 differences() {
 	each_shared shared_line >"$w/shared"
-	(cd "$1" 2>/dev/null && limited find . -exec stat -c "%f$tab%s$tab%n" {} +) >"$w/found" 2>"$w/error" || return 1
-	(cd "$1" && limited find . -type f -exec sha256sum {} +) >"$w/sums" 2>"$w/error" || return 1
-	(cd "$1" && limited find . -type l -exec sh -c 'for p; do printf "%s\t%s\n" "$p" "$(readlink "$p")"; done' sh {} +) >"$w/links" || return 1
+	walk "$1" -exec stat -c "%f$tab%s$tab%n" {} + >"$w/found" 2>"$w/error" || return 1
+	walk "$1" -type f -exec sha256sum {} + >"$w/sums" 2>"$w/error" || return 1
+	walk "$1" -type l -exec sh -c 'for p; do printf "%s\t%s\n" "$p" "$(readlink "$p")"; done' sh {} + >"$w/links" || return 1
 	awk -F '\t' -v mine="$v_layout" '
 	function differ(p) { if (!(p in bad)) { bad[p] = 1; print p } }
 	function plain(p) { sub(/^\.\//, "", p); return p }
@@ -79,24 +97,40 @@ some() {
 	[ "$some_count" -le 5 ] || printf 'and %d more' $((some_count - 5))
 }
 
-# snapshot prints type, mode, size, ctime and inode of all that lies in a directory. An edit that restores size and
-# mtime changes the ctime all the same.
+# verified compares DIRECTORY with the ordered manifest, and remembers how its files looked before that: what changes
+# while they are read, or afterwards, does not look the same any more.
+verified() {
+	snapshot "$1" >"$w/stamp" 2>/dev/null
+	differences "$1" "$state/manifests/$hex" >"$w/differences" && [ ! -s "$w/differences" ]
+}
+
+# snapshot prints type and mode of all that lies in a directory, and size, ctime and inode of what is no directory. An
+# edit that restores size and mtime changes the ctime all the same. A directory's own times say nothing: what is new or
+# gone in it shows by itself, and what is shared may come and go.
 snapshot() {
 	case $(stat -c %.9Z / 2>/dev/null) in
 	*.[0-9]*) snapshot_ctime=%.9Z ;;
 	*) snapshot_ctime=%Z ;;
 	esac
-	(cd "$1" && find . -exec stat -c "%f %s $snapshot_ctime %i %n" {} + | sort)
+	{
+		walk "$1" -type d -exec stat -c '%f %n' {} + && walk "$1" ! -type d -exec stat -c "%f %s $snapshot_ctime %i %n" {} +
+	} | sort
 }
 
 # live_dir prints the directory that is served.
 live_dir() { if [ "$v_layout" = InPlace ]; then echo "$path"; else echo "$releases/$(live_name)"; fi; }
 
-# stamp keeps a snapshot of what is live, for the next drift check.
+# looks_like says whether what is live looks as it did when a snapshot was taken.
+looks_like() { [ -s "$1" ] && [ "$(snapshot "$(live_dir)" 2>/dev/null | sha256sum)" = "$(sha256sum <"$1")" ]; }
+
+# stamp keeps the snapshot of what is live, for the next drift check: that of before it was verified. Removing releases
+# that share files with it changes their ctime: then it is verified once more.
 stamp() {
-	[ "$v_layout" != InPlace ] || return 0 # what is shared lies within it and changes
-	snapshot "$(live_dir)" >"$w/stamp"
-	keep "stamps/$(live_name)" <"$w/stamp"
+	if looks_like "$w/stamp" || verified "$(live_dir)"; then
+		keep "stamps/$(live_name)" <"$w/stamp"
+	else
+		rm -f "$state/stamps/$(live_name)"
+	fi
 }
 
 # moved_links prints the shared paths of what is live that are no link to where they should lead.
@@ -114,15 +148,13 @@ drift() {
 		printf 'LinkMoved\t%s/current leads to %s instead of releases/%s' "$base" "$(readlink "$base/current" 2>/dev/null || echo nothing)" "$drift_dir"
 		return
 	fi
-	if [ -f "$state/stamps/$drift_dir" ] && snapshot "$(live_dir)" 2>/dev/null | cmp -s - "$state/stamps/$drift_dir"; then
-		return
-	fi
+	! looks_like "$state/stamps/$drift_dir" || return 0
 	if ! differences "$(live_dir)" "$state/manifests/${drift_dir%%-*}" >"$w/drift"; then
 		printf 'ContentChanged\t%s can not be read: %s' "$(live_dir)" "$(head -n 1 "$w/error")"
 		return
 	fi
-	moved_links >>"$w/drift"
-	[ ! -s "$w/drift" ] || printf 'ContentChanged\tchanged on the host in %s: %s' "$(live_dir)" "$(some "$w/drift")"
+	{ cat "$w/drift" && moved_links; } | sort -u >"$w/drifted"
+	[ ! -s "$w/drifted" ] || printf 'ContentChanged\tchanged on the host in %s: %s' "$(live_dir)" "$(some "$w/drifted")"
 }
 
 # report_state prints what the host says of itself as a JSON object. With an argument drift is not looked for.
