@@ -15,11 +15,14 @@ import (
 	"github.com/slipway-dev/slipway/test/hosts"
 )
 
-// The script runs wherever there is a POSIX shell, whatever tools stand behind it, and whatever the login shell is.
+// The script runs wherever there is a POSIX shell, whatever tools stand behind it, and whatever the login shell is. The
+// oldest tools it is meant for are those of Debian 11 and Amazon Linux 2023: coreutils 8.32 (sync -f is of 8.24),
+// findutils 4.8, util-linux 2.36, rsync 3.2.3, OpenSSH 8.4. Busybox stands for all that lack the GNU tools' options.
 func TestShells(t *testing.T) {
 	for name, options := range map[string]hosts.Options{
 		"dash":                 {},
 		"bash as login shell":  {Shell: "/bin/bash"},
+		"bash as sh":           {Tools: map[string]string{"sh": "-> /bin/bash"}}, // as on Amazon Linux: bash in its POSIX mode
 		"busybox":              {Busybox: true},
 		"no agent forwarding":  {SSHD: []string{"AllowAgentForwarding no"}},
 		"busybox and no agent": {Busybox: true, SSHD: []string{"AllowAgentForwarding no"}},
@@ -31,6 +34,9 @@ func TestShells(t *testing.T) {
 				}
 			}
 			s := newSite(t, options)
+			if options.Tools != nil {
+				s.Expect(s.shell("sh -c 'readlink /proc/$$/exe; echo $POSIXLY_CORRECT'")).To(HaveSuffix("/bash\ny\n"))
+			}
 			if options.Busybox {
 				s.Expect(s.shell("readlink /proc/$$/exe")).To(ContainSubstring("busybox"))
 			}
