@@ -258,6 +258,8 @@ func TestADepotKilledInMidPublish(t *testing.T) {
 	w.big("two")
 	second := w.grant(func(b *depot.BuildGrant) { b.BuildKey, b.Previous = "b1-0002", first.Digest })
 	o := w.pod(second)
+	// An exclude keeps rsync from deleting what it matches at the other end: also the half file that a killed rsync left.
+	o.Exclude = []string{".*"}
 	g.Expect(Fetch(t.Context(), o)).To(Succeed())
 	way.after(&way.up, 1<<20)
 	type result struct {
@@ -271,6 +273,7 @@ func TestADepotKilledInMidPublish(t *testing.T) {
 	}()
 	g.Eventually(way.held(&way.up), "20s", "5ms").Should(BeTrue())
 	g.Eventually(w.stagings, "5s").Should(HaveLen(1))
+	g.Eventually(func() ([]string, error) { return filepath.Glob(filepath.Join(w.stagings()[0], "tree", "big", ".*")) }, "5s").ShouldNot(BeEmpty())
 	kill(g, process)
 	way.open()
 	g.Expect(w.artifacts()).To(ConsistOf(first.Digest))
@@ -281,6 +284,7 @@ func TestADepotKilledInMidPublish(t *testing.T) {
 	var done result
 	g.Eventually(published, "60s").Should(Receive(&done))
 	g.Expect(done.err).NotTo(HaveOccurred())
+	g.Expect(done.artifact.Files).To(Equal(first.Files), "nothing but what was sent")
 	g.Expect(w.artifacts()).To(ConsistOf(first.Digest, done.artifact.Digest))
 	g.Expect(w.stagings()).To(BeEmpty())
 	w.verify(done.artifact.Digest)
@@ -291,4 +295,36 @@ func TestADepotKilledInMidPublish(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(again).To(Equal(done.artifact))
 	g.Expect(w.ask(o).Artifact).To(HaveValue(Equal(done.artifact)), "publishing it again gives the same")
+}
+
+// TestWhatABrokenPublicationLeftIsNotPublished ends the connection in mid-file: the half file that rsync was writing is no
+// part of what is sent the next time, also where an exclude covers its name.
+func TestWhatABrokenPublicationLeftIsNotPublished(t *testing.T) {
+	g := NewWithT(t)
+	w, start, way := newWorldOfProcesses(t, t.TempDir())
+	start()
+	w.big("one")
+	o := w.pod(w.grant(nil))
+	o.Exclude = []string{".*"}
+	g.Expect(Fetch(t.Context(), o)).To(Succeed())
+	way.after(&way.up, 1<<20)
+	ctx, cancel := context.WithCancel(t.Context())
+	broken := make(chan error, 1)
+	go func() {
+		_, err := Publish(ctx, o)
+		broken <- err
+	}()
+	half := func() (found []string) {
+		found, _ = filepath.Glob(filepath.Join(w.data, "store", "staging", "*", "*", "tree", "big", ".*"))
+		return found
+	}
+	g.Eventually(way.held(&way.up), "20s", "5ms").Should(BeTrue())
+	g.Eventually(half, "5s").ShouldNot(BeEmpty())
+	cancel()
+	g.Eventually(broken, "20s").Should(Receive(HaveOccurred()))
+	way.open()
+	a, err := Publish(t.Context(), o)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(a.Files).To(BeEquivalentTo(9), "nothing but what was sent")
+	w.verify(a.Digest)
 }

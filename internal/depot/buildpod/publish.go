@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -96,15 +98,20 @@ func outputDir(o Options) (string, error) {
 }
 
 // send brings the output into the build's staging directory with rsync. Excludes are single arguments that can neither
-// clear nor precede another rule. Modes and times are set by the depot, so a build's umask does not matter.
+// clear nor precede another rule. Modes and times are set by the depot, so a build's umask does not matter. What an excluded
+// name stands for at the depot goes too: it is half a file that a broken transfer left.
 func send(ctx context.Context, o Options, output string) error {
-	argv := []string{"-rlpt", "--delete", "--timeout=300", "--chmod=u+rwX", "-e", o.Self + " build rsh --credential=" + o.Credential}
+	argv := []string{"-rlpt", "--delete-excluded", "--timeout=300", "--chmod=u+rwX", "-e", o.Self + " build rsh --credential=" + o.Credential}
 	for _, pattern := range o.Exclude {
 		argv = append(argv, "--filter=- "+pattern)
 	}
 	argv = append(argv, "--", "./", "depot:tree/")
 	cmd := exec.CommandContext(ctx, "rsync", argv...)
 	cmd.Dir, cmd.Env = output, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=/nonexistent"}
+	// rsync and the remote shell that it starts end together.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
 	said, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(said))

@@ -30,7 +30,9 @@ var (
 var both = map[string]bool{"--ignore-errors": true, "--log-format=%i": true, "--log-format=X": true, "--numeric-ids": true, "--no-r": true, "--dirs": true, "-d": true}
 
 // receiverOnly are a pushing client's options.
-var receiverOnly = map[string]bool{"--delete": true, "--delete-during": true, "--delete-before": true, "--delete-delay": true, "--delete-after": true, "--force": true}
+var receiverOnly = map[string]bool{
+	"--delete": true, "--delete-excluded": true, "--delete-during": true, "--delete-before": true, "--delete-delay": true, "--delete-after": true, "--force": true,
+}
 
 // path is the one place that a client may name: the artifact's tree, or the build's staging tree.
 const path = "tree/"
