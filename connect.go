@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/slipway-dev/slipway/controllers"
 	"github.com/slipway-dev/slipway/internal/buildlog"
@@ -58,6 +59,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 		SlipwayImage:    o.slipwayImage,
 		OwnerID:         owner,
 		Clock:           clock.RealClock{},
+		Metrics:         metrics.Registry,
 		Deliveries:      o.deliveries,
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +23,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
 // Options are the collaborators of all controllers.
@@ -43,6 +45,8 @@ type Options struct {
 	// OwnerID identifies this installation on hosts: the UID of the namespace kube-system.
 	OwnerID string
 	Clock   clock.PassiveClock
+	// Metrics is where the manager's metrics are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 	// Deliveries is how many hosts are worked on at once. Default 32.
 	Deliveries int
 }
@@ -52,23 +56,23 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	c, reader := mgr.GetClient(), mgr.GetAPIReader()
+	c, reader, counts := mgr.GetClient(), mgr.GetAPIReader(), metrics.New(o.Metrics)
 	for name, setup := range map[string]func(ctrl.Manager) error{
 		"service": service.New(service.Options{
-			Client: c, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-service"),
+			Client: c, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-service"), Metrics: counts,
 		}).SetupWithManager,
 		"release": release.New(release.Options{
 			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Resolver: o.Resolver, Images: o.Images,
 			BuildCredential: o.BuildCredential, BuildLogs: o.BuildLogs, SlipwayImage: o.SlipwayImage, Clock: o.Clock,
-			Events: mgr.GetEventRecorder("slipway-release"),
+			Events: mgr.GetEventRecorder("slipway-release"), Metrics: counts,
 		}).SetupWithManager,
 		"rollout": rollout.New(rollout.Options{
-			Client: c, Reader: reader, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-rollout"),
+			Client: c, Reader: reader, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-rollout"), Metrics: counts,
 			Concurrency: o.Deliveries,
 		}).SetupWithManager,
 		"target": target.New(target.Options{
 			Client: c, Reader: reader, Delivery: o.Delivery, Endpoint: o.Endpoint, PullCredential: o.PullCredential,
-			OwnerID: o.OwnerID, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-target"), Concurrency: o.Deliveries,
+			OwnerID: o.OwnerID, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-target"), Metrics: counts, Concurrency: o.Deliveries,
 		}).SetupWithManager,
 	} {
 		if err := setup(mgr); err != nil {

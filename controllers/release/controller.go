@@ -26,6 +26,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
 // FieldOwner is the field manager of all that this controller writes.
@@ -58,6 +59,8 @@ type Options struct {
 	SlipwayImage string
 	Clock        clock.PassiveClock
 	Events       events.EventRecorder
+	// Metrics count what is done. Default: nobody reads them.
+	Metrics *metrics.Metrics
 	// Concurrency is how many Releases are worked on at once. Default 4.
 	Concurrency int
 }
@@ -70,6 +73,9 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(nil)
+	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 4
 	}

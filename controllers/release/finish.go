@@ -192,9 +192,12 @@ func (r *Reconciler) deleteOwned(ctx context.Context, release *v1alpha1.Release,
 	return client.IgnoreNotFound(err)
 }
 
-// announce tells of each phase, and of the end, by one Event.
+// announce tells of each phase, and of the end, by one Event, and counts them.
 func (r *Reconciler) announce(before *v1alpha1.Release, l *life, out outcome) {
 	release := l.release
+	if b := before.Status.Build; b != nil && b.CompletionTime == nil {
+		r.Metrics.BuildEnded(release)
+	}
 	for _, p := range r.phases() {
 		if !conditions.IsTrue(before.Status.Conditions, p.condition) && conditions.IsTrue(release.Status.Conditions, p.condition) {
 			c := conditions.Get(release.Status.Conditions, p.condition)
@@ -203,6 +206,7 @@ func (r *Reconciler) announce(before *v1alpha1.Release, l *life, out outcome) {
 	}
 	if !finished(before) && finished(release) {
 		c := conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded)
+		r.Metrics.ReleaseFinished(release, outcomeName(out), c.Reason)
 		kind := corev1.EventTypeNormal
 		if out.kind == failed {
 			kind = corev1.EventTypeWarning

@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
 const (
@@ -30,8 +31,9 @@ const (
 // answers tells the depot what each host should run, when that changed since it was last told. After a restart it is
 // told once more.
 type answers struct {
-	depot Answers
-	clock clock.PassiveClock
+	depot   Answers
+	clock   clock.PassiveClock
+	metrics *metrics.Metrics
 
 	mu   sync.Mutex
 	told map[types.UID]told
@@ -43,8 +45,8 @@ type told struct {
 	failed time.Time
 }
 
-func newAnswers(d Answers, c clock.PassiveClock) *answers {
-	return &answers{depot: d, clock: c, told: map[types.UID]told{}}
+func newAnswers(d Answers, c clock.PassiveClock, m *metrics.Metrics) *answers {
+	return &answers{depot: d, clock: c, metrics: m, told: map[types.UID]told{}}
 }
 
 // tell tells the depot if there is news. It is best effort; after says when to try again.
@@ -71,6 +73,7 @@ func (a *answers) tell(ctx context.Context, service *v1alpha1.Service, targets [
 	defer cancel()
 	next := told{sum: sum}
 	if err := a.depot.SetAnswers(ctx, list); err != nil {
+		a.metrics.AnswersFailed()
 		log.FromContext(ctx).Info("the depot was not told what hosts should run; will try again", "error", err.Error(), "after", answerRetry)
 		next, after = told{sum: last.sum, failed: a.clock.Now()}, answerRetry
 	}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/metrics"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -55,6 +56,8 @@ type Options struct {
 	Depot  Answers
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
+	// Metrics count what is done. Default: nobody reads them.
+	Metrics *metrics.Metrics
 	// Concurrency is how many hosts of one Service are delivered to at once. Default rollout.DefaultConcurrency.
 	Concurrency int
 	// DriftQuiet is how long no further drift may have been found before one is repaired. Default
@@ -70,13 +73,16 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(nil)
+	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = rollout.DefaultConcurrency
 	}
 	if o.DriftQuiet <= 0 {
 		o.DriftQuiet = rollout.DefaultDriftQuiet
 	}
-	return &Reconciler{Options: o, answers: newAnswers(o.Depot, o.Clock)}
+	return &Reconciler{Options: o, answers: newAnswers(o.Depot, o.Clock, o.Metrics)}
 }
 
 // SetupWithManager registers the controller. The cache must index Targets by ServiceField.
@@ -124,6 +130,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 		return conflictIsRequeue(err)
 	}
 	r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonWaveStarted, "Rollout", "wave %d: %s", wave.Number, wave.Reason)
+	r.Metrics.WaveBegun(service)
 	log.FromContext(ctx).Info("wave", "number", wave.Number, "members", len(wave.Members), "reason", wave.Reason)
 	return conflictIsRequeue(r.order(ctx, targets, rollout.Unwritten(wave, targets)))
 }

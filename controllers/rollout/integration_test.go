@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -30,6 +31,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/frozen"
+	"github.com/slipway-dev/slipway/internal/metrics"
 	"github.com/slipway-dev/slipway/test/env"
 )
 
@@ -71,6 +73,7 @@ type fixture struct {
 	service *v1alpha1.Service
 	fleet   *fleet
 	depot   *answers
+	counts  *prometheus.Registry
 }
 
 func newFixture(t *testing.T, hosts int, maxUnavailable intstr.IntOrString) *fixture {
@@ -150,13 +153,15 @@ func (f *fixture) start() (stop func()) {
 	f.Expect(mgr.GetFieldIndexer().IndexField(f.t.Context(), &v1alpha1.Target{}, rollout.ServiceField, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.Target).Spec.Service}
 	})).To(Succeed())
+	f.counts = prometheus.NewRegistry()
+	counts := metrics.New(f.counts)
 	f.Expect(rollout.New(rollout.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Depot: f.depot, Clock: clock.RealClock{},
-		Events: mgr.GetEventRecorder("slipway-rollout"), DriftQuiet: 2 * time.Second,
+		Events: mgr.GetEventRecorder("slipway-rollout"), DriftQuiet: 2 * time.Second, Metrics: counts,
 	}).SetupWithManager(mgr)).To(Succeed())
 	f.Expect(target.New(target.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Delivery: f.fleet, OwnerID: "here", Clock: clock.RealClock{},
-		Events: mgr.GetEventRecorder("slipway-target"),
+		Events: mgr.GetEventRecorder("slipway-target"), Metrics: counts,
 	}).SetupWithManager(mgr)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -165,6 +170,20 @@ func (f *fixture) start() (stop func()) {
 	stop = func() { once.Do(func() { cancel(); f.Expect(<-done).To(Succeed()) }) }
 	f.t.Cleanup(stop)
 	return stop
+}
+
+// counted sums a metric up.
+func (f *fixture) counted(name string) (sum float64) {
+	families, err := f.counts.Gather()
+	f.Expect(err).NotTo(HaveOccurred())
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == name {
+				sum += metric.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }
 
 func (f *fixture) targets() []v1alpha1.Target {
@@ -218,6 +237,9 @@ func TestHostsMoveInWavesUnderTheBudget(t *testing.T) {
 		f.Expect(one.Status.Fence).To(Equal(one.Spec.Fence))
 	}
 	f.Eventually(func() string { return f.depot.digest("web-01") }, patience).Should(Equal(digestOf("v2")))
+
+	f.Expect(f.counted("slipway_deliveries_total")).To(BeEquivalentTo(8), "two Releases to four hosts")
+	f.Expect(f.counted("slipway_waves_total")).To(BeNumerically(">=", 5), "at once where nothing served, then one by one")
 
 	f.addTarget("web-05")
 	f.Eventually(f.ready("v2"), patience).Should(Equal(5), "a host that appears gets the current Release")

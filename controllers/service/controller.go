@@ -26,6 +26,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
+	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
 // FieldOwner is the field manager of all that this controller writes.
@@ -40,6 +41,8 @@ type Options struct {
 	Depot  depot.Manager
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
+	// Metrics count what is done. Default: nobody reads them.
+	Metrics *metrics.Metrics
 	// Concurrency is how many Services are worked on at once. Default 4.
 	Concurrency int
 }
@@ -52,6 +55,9 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(nil)
+	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 4
 	}
@@ -118,6 +124,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	if err := conditions.PatchStatus(ctx, r.Client, before, service, FieldOwner); err != nil {
 		return conflictIsRequeue(err)
 	}
+	r.Metrics.Counted(service)
 	if adopted {
 		r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Adopt",
 			"took over the hosts of Service %s: no content changes", service.Spec.Adopt.FromUID)
@@ -164,6 +171,7 @@ func (r *Reconciler) delete(ctx context.Context, service *v1alpha1.Service) erro
 	}
 	r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonTargetsReleased, "Delete",
 		"the records of %d Targets are removed; the hosts were not touched and go on serving what they serve", service.Status.Targets.Total)
+	r.Metrics.Forget(service.Namespace, service.Name)
 	before := service.DeepCopy()
 	controllerutil.RemoveFinalizer(service, v1alpha1.Finalizer)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

@@ -24,6 +24,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
 // FieldOwner is the field manager of all that this controller writes.
@@ -47,6 +48,8 @@ type Options struct {
 	OwnerID string
 	Clock   clock.PassiveClock
 	Events  events.EventRecorder
+	// Metrics count what is done. Default: nobody reads them.
+	Metrics *metrics.Metrics
 	// Concurrency is how many hosts are worked on at once. Default DefaultConcurrency.
 	Concurrency int
 	// Jitter gives numbers from 0 up to 1 that spread looks at hosts over time. Default random.
@@ -61,6 +64,9 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(nil)
+	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = DefaultConcurrency
 	}

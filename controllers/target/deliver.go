@@ -29,6 +29,9 @@ func (r *Reconciler) deliver(ctx context.Context, j *job, v verdict) (lesson, er
 	if err := r.reportBegun(ctx, j, v, began); err != nil {
 		return lesson{}, err
 	}
+	if v.repair {
+		r.Metrics.RepairBegun(j.target)
+	}
 	limited, cancel := context.WithTimeout(ctx, j.timeout()+grace)
 	defer cancel()
 	result, err := r.Delivery.Deliver(limited, j.host, r.orderOf(j, v.repair), r.progress(ctx, j, v))

@@ -47,6 +47,7 @@ func (r *Reconciler) reportBegun(ctx context.Context, j *job, v verdict, began m
 
 // reportDelivered writes that a delivery ended well.
 func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delivery.Result, began metav1.Time) (lesson, error) {
+	r.Metrics.Delivered(j.target, r.Clock.Since(began.Time), result.BytesReceived)
 	log.FromContext(ctx).Info("delivered", "host", j.target.Spec.Host.Name, "digest", j.order.Digest, "fence", j.fence,
 		"bytes", result.BytesReceived)
 	err := r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
@@ -78,6 +79,7 @@ func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delive
 func (r *Reconciler) reportFailed(ctx context.Context, j *job, failure *delivery.Failure, began metav1.Time) (lesson, error) {
 	next := lesson{known: !failure.Unknown && !failure.Switched && !unreached(failure), failures: j.last.failures + 1}
 	next.after = r.jittered(backoff(next.failures))
+	r.Metrics.DeliveryFailed(j.target, failure.Reason)
 	log.FromContext(ctx).Info("delivery failed", "host", j.target.Spec.Host.Name, "fence", j.fence, "step", failure.Step,
 		"reason", failure.Reason, "error", failure.Message, "failures", next.failures, "after", next.after)
 	err := r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
