@@ -31,7 +31,10 @@ func TestAPullShowsInTheMetrics(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- metrics.Serve(ctx, address, &rest.Config{}) }()
-	defer func() { cancel(); g.Expect(<-served).To(Succeed()) }()
+	defer func() {
+		cancel()
+		g.Expect(<-served).To(Succeed())
+	}()
 	value := func(series string) func() float64 {
 		return func() float64 {
 			response, err := http.Get("http://" + address + "/metrics")

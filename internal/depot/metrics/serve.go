@@ -21,15 +21,11 @@ func Serve(ctx context.Context, address string, config *rest.Config) error {
 	if address == "" || address == "0" {
 		return nil
 	}
-	o := metricsserver.Options{BindAddress: address}
-	if !onLoopback(address) {
-		o.SecureServing, o.FilterProvider = true, filters.WithAuthenticationAndAuthorization
-	}
 	http, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
-	server, err := metricsserver.NewServer(o, config, http)
+	server, err := metricsserver.NewServer(options(address, onLoopback(address)), config, http)
 	if err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
@@ -37,6 +33,15 @@ func Serve(ctx context.Context, address string, config *rest.Config) error {
 		return fmt.Errorf("serve metrics at %s: %w", address, err)
 	}
 	return nil
+}
+
+// options say how metrics are served: to anybody, or only to who proves to be allowed to.
+func options(address string, anybody bool) metricsserver.Options {
+	o := metricsserver.Options{BindAddress: address}
+	if !anybody {
+		o.SecureServing, o.FilterProvider = true, filters.WithAuthenticationAndAuthorization
+	}
+	return o
 }
 
 // onLoopback says whether only this machine reaches an address.
