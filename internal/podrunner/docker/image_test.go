@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	. "github.com/onsi/gomega"
@@ -24,10 +26,18 @@ import (
 	"github.com/slipway-dev/slipway/internal/build"
 )
 
-// newRegistry is a real registry on loopback, which the engine speaks plain HTTP with.
+// newRegistry is a real registry on loopback, which the engine speaks plain HTTP with. It has lost the
+// layers of the repository "torn".
 func newRegistry(t *testing.T) (address string) {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	whole := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v2/torn/blobs/") {
+			http.NotFound(w, r)
+			return
+		}
+		whole.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
@@ -67,6 +77,13 @@ func TestImages(t *testing.T) {
 	})
 	w.create(t, "absent", func(s *corev1.PodSpec) { s.InitContainers[1].Image = address + "/busybox:2" })
 
+	torn, err := random.Image(1024, 1)
+	w.Expect(err).NotTo(HaveOccurred())
+	tag, err := name.NewTag(address + "/torn:1")
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(remote.Write(tag, torn)).To(Succeed())
+	w.create(t, "torn", func(s *corev1.PodSpec) { s.InitContainers[1].Image = tag.String() })
+
 	w.ends(t, "digest", batchv1.JobComplete)
 	w.Expect(w.log(t, w.pod(t, "digest")(w).Name)).To(Equal("pulled\n"))
 	w.Eventually(w.events(t, "digest"), "15s", "100ms").Should(ContainElements("Pulling", "Pulled", "Created", "Started"))
@@ -83,6 +100,8 @@ func TestImages(t *testing.T) {
 	status := w.pod(t, "absent")(w).Status
 	w.Expect(status.Reason).To(Equal("ErrImagePull"))
 	w.Expect(status.Message).To(ContainSubstring("manifest unknown"))
+	w.ends(t, "torn", batchv1.JobFailed)
+	w.Expect(w.pod(t, "torn")(w).Status.Reason).To(Equal("ErrImagePull"), "the failure came when the engine had begun to answer")
 	w.Eventually(w.events(t, "absent"), "15s", "100ms").Should(ContainElements("Pulling", "Failed"))
 }
 

@@ -67,7 +67,7 @@ func TestContainersAreWhatTheirPodSays(t *testing.T) {
 	}))
 	w.create(t, "user", only(`exec > /dev/termination-log
 		echo $(id -u) $(id -g) $(id -G)
-		grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/self/status | tr -s '\t\n' ' '; echo
+		grep -E 'NoNewPrivs|CapBnd|Seccomp:' /proc/self/status | tr -s '\t\n' ' '; echo
 		touch /x 2>/dev/null && echo "the root is writable"; touch /src/x && stat -c '%u %g' /src/x`, func(s *corev1.PodSpec, c *corev1.Container) {
 		s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: ptr[int64](1), RunAsGroup: ptr[int64](2345), FSGroup: ptr[int64](3456),
 			RunAsNonRoot: ptr(true), SupplementalGroups: []int64{4567}}
@@ -99,7 +99,7 @@ func TestContainersAreWhatTheirPodSays(t *testing.T) {
 		return w.pod(t, name)(w).Status.ContainerStatuses[0].State.Terminated
 	}
 	w.Expect(ended("user", batchv1.JobComplete).Message).To(Equal("1234 2345 2345 3456 4567\n" +
-		"CapEff: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 \n1234 3456\n"))
+		"CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 \n1234 3456\n"))
 	w.Expect(ended("modes", batchv1.JobComplete).Message).To(Equal("400 /s/default\n440 /s/own\n555 /c/k\n"))
 	w.Expect(ended("last-words", batchv1.JobFailed).Message).To(Equal("first\nlast words\n"))
 	w.Expect(ended("no-words", batchv1.JobFailed).Message).To(BeEmpty())
