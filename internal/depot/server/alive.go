@@ -96,8 +96,9 @@ func (c *movingChannel) Write(p []byte) (int, error) {
 const silences = 3
 
 // keepAlive asks the other end every now and then whether it is there, and ends the connection when nothing at all moves
-// on it any more. An answer that waits behind the data of a slow line is none that is missing.
-func keepAlive(ctx context.Context, connection *ssh.ServerConn, p *pulse, every time.Duration) {
+// on it any more, or when who logged in is not trusted any more. An answer that waits behind the data of a slow line is
+// none that is missing.
+func keepAlive(ctx context.Context, connection *ssh.ServerConn, p *pulse, every time.Duration, trusted func() bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -108,6 +109,10 @@ func keepAlive(ctx context.Context, connection *ssh.ServerConn, p *pulse, every 
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
+			}
+			if !trusted() {
+				_ = connection.Close()
+				return
 			}
 			if _, _, err := connection.SendRequest("keepalive@openssh.com", true, nil); err != nil {
 				return

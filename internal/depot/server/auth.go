@@ -4,7 +4,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +18,8 @@ import (
 // identity is who logged in and what the certificate allows: exactly one of the three.
 type identity struct {
 	principal string
+	// authority has signed the certificate; in the wire's format.
+	authority string
 	build     depot.BuildGrant
 	pull      sshca.PullGrant
 }
@@ -26,6 +27,7 @@ type identity struct {
 const (
 	extensionPrincipal = "slipway-principal"
 	extensionGrant     = "slipway-grant"
+	extensionAuthority = "slipway-authority"
 )
 
 // config of one connection: certificates of a trusted authority, and nothing else, log in.
@@ -56,8 +58,8 @@ func (s *Server) authenticate(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 	if certificate.CertType != ssh.UserCert || len(certificate.ValidPrincipals) != 1 {
 		return nil, errors.New("not a user certificate of one principal")
 	}
-	authorities := s.UserAuthorities()
-	if !slices.ContainsFunc(authorities, func(a ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), certificate.SignatureKey.Marshal()) }) {
+	authority := string(certificate.SignatureKey.Marshal())
+	if !s.trusts(authority) {
 		return nil, errors.New("the certificate's authority is not trusted")
 	}
 	checker := &ssh.CertChecker{SupportedCriticalOptions: []string{sshca.GrantOption}, Clock: s.Clock.Now}
@@ -67,12 +69,18 @@ func (s *Server) authenticate(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 	}
 	return &ssh.Permissions{Extensions: map[string]string{
 		extensionPrincipal: principal, extensionGrant: certificate.CriticalOptions[sshca.GrantOption],
+		extensionAuthority: authority,
 	}}, nil
+}
+
+// trusts says whether an authority's certificates log in now.
+func (s *Server) trusts(authority string) bool {
+	return slices.ContainsFunc(s.UserAuthorities(), func(a ssh.PublicKey) bool { return string(a.Marshal()) == authority })
 }
 
 // identify reads what authenticate left.
 func identify(p *ssh.Permissions) (identity, error) {
-	who := identity{principal: p.Extensions[extensionPrincipal]}
+	who := identity{principal: p.Extensions[extensionPrincipal], authority: p.Extensions[extensionAuthority]}
 	grant := []byte(p.Extensions[extensionGrant])
 	switch who.principal {
 	case sshca.Manager:

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,7 @@ type front struct {
 	server    *Server
 	authority *sshca.Authority
 	address   string
+	distrust  atomic.Bool
 }
 
 func newFront(t *testing.T, o Options) *front {
@@ -72,7 +74,12 @@ func newFront(t *testing.T, o Options) *front {
 	o.Store, err = store.Open(t.TempDir(), clock.RealClock{})
 	g.Expect(err).NotTo(HaveOccurred())
 	o.Sources, o.Clock, o.Logger = endless{}, clock.RealClock{}, slog.New(slog.DiscardHandler)
-	o.UserAuthorities = func() []ssh.PublicKey { return []ssh.PublicKey{trusted} }
+	o.UserAuthorities = func() []ssh.PublicKey {
+		if f.distrust.Load() {
+			return nil
+		}
+		return []ssh.PublicKey{trusted}
+	}
 	f.server = New(o)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -299,4 +306,14 @@ func TestAClientThatHangsIsGone(t *testing.T) {
 	g.Eventually(func() float64 { return value(f.server.Metrics.Connections) }, "5s").Should(BeZero())
 	hanging.stop.Unlock()
 	g.Eventually(ends, "3s").Should(Receive(Or(MatchError(io.EOF), MatchError(os.ErrDeadlineExceeded), HaveOccurred())))
+}
+
+func TestWhoIsNotTrustedAnyMoreIsSentAway(t *testing.T) {
+	g := NewWithT(t)
+	f := newFront(t, Options{KeepAlive: 50 * time.Millisecond})
+	c := f.login(f.dial("127.0.0.1"), sshca.Manager)
+	ends := gone(c)
+	g.Consistently(ends, "200ms").ShouldNot(Receive())
+	f.distrust.Store(true)
+	g.Eventually(ends, "3s").Should(Receive())
 }

@@ -146,7 +146,7 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, place *guest) {
 		return
 	}
 	place.loggedIn()
-	go keepAlive(ctx, connection, alive, s.KeepAlive)
+	go keepAlive(ctx, connection, alive, s.KeepAlive, func() bool { return s.trusts(who.authority) })
 	go refuseRequests(requests)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
