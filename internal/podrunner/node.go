@@ -77,11 +77,11 @@ func Node(i NodeInfo, now time.Time) *corev1.Node {
 const ReasonEngineUnavailable = "EngineUnavailable"
 
 // ConditionMetadataBlocked of the Node says whether builds are kept from a cloud's metadata service, where they would
-// find the machine's own credentials; ReasonMetadataReachable is its reason, and that of an Event, when they are not.
-const (
-	ConditionMetadataBlocked corev1.NodeConditionType = "MetadataBlocked"
-	ReasonMetadataReachable                           = "MetadataReachable"
-)
+// find the machine's own credentials.
+const ConditionMetadataBlocked corev1.NodeConditionType = "MetadataBlocked"
+
+// ReasonMetadataReachable is why ConditionMetadataBlocked is False, and the reason of an Event on the Node that says so.
+const ReasonMetadataReachable = "MetadataReachable"
 
 // Register makes the Node or brings its status up to date, renews its Lease and returns the Node. Call it every ten
 // seconds.

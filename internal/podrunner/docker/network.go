@@ -48,7 +48,8 @@ func (r *Runner) ensureNetwork(ctx context.Context) (bridge string, err error) {
 // before any address translation and whether the service is elsewhere or on this machine. Done again it changes nothing.
 func blockMetadata(ctx context.Context, bridge string) error {
 	if _, err := net.InterfaceByName(bridge); err != nil {
-		return fmt.Errorf("nothing keeps builds from a cloud's metadata service: their network is not on this machine (no interface %q); where the engine runs, drop what containers send to %s",
+		return fmt.Errorf("nothing keeps builds from a cloud's metadata service: their network is not on this machine (no interface %q); "+
+			"where the engine runs, drop what containers send to %s",
 			bridge, metadata["iptables"])
 	}
 	for _, program := range []string{"iptables", "ip6tables"} {
