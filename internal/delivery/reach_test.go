@@ -96,40 +96,6 @@ func TestHostKeys(t *testing.T) {
 	s.Expect(reachFailure(s, s.pool, host).Reason).To(Equal(v1alpha1.ReasonHostKeyMismatch))
 }
 
-// A host that only speaks what is broken is refused with a sentence; one in FIPS mode, or of an older make, is not.
-func TestAlgorithms(t *testing.T) {
-	for name, test := range map[string]struct {
-		sshd []string
-		says string
-	}{
-		"of today":     {},
-		"FIPS mode":    {sshd: []string{"KexAlgorithms ecdh-sha2-nistp256", "Ciphers aes256-ctr", "MACs hmac-sha2-512-etm@openssh.com"}},
-		"curve25519":   {sshd: []string{"KexAlgorithms curve25519-sha256@libssh.org", "Ciphers chacha20-poly1305@openssh.com"}},
-		"key exchange": {sshd: []string{"KexAlgorithms diffie-hellman-group14-sha1"}, says: "no key exchange that is safe, only diffie-hellman-group14-sha1"},
-		"cipher":       {sshd: []string{"Ciphers aes128-cbc"}, says: "cipher that is safe, only aes128-cbc"},
-		"MAC":          {sshd: []string{"Ciphers aes128-ctr", "MACs hmac-sha1"}, says: "MAC that is safe, only hmac-sha1"},
-		"host key":     {sshd: []string{"HostKeyAlgorithms ssh-rsa", "HostKey /run/host/rsa"}, says: "no host key that is safe, only ssh-rsa"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSite(t, hosts.Options{SSHD: test.sshd})
-			host := s.reach
-			host.Policy, host.KnownHosts = v1alpha1.HostKeysFirstUse, nil
-			if test.says == "" {
-				_, err := s.pool.Probe(context.Background(), host, owner, s.deploy)
-				s.Expect(err).NotTo(HaveOccurred())
-				return
-			}
-			failure := reachFailure(s, s.pool, host)
-			s.Expect(failure.Message).To(And(ContainSubstring(test.says), ContainSubstring("Update OpenSSH")))
-			s.Expect(failure.Reason).To(Equal(v1alpha1.ReasonUnreachable))
-			s.Expect(failure.Terminal).To(BeTrue())
-			if name == "key exchange" { // and with a known key it is no mismatch
-				s.Expect(reachFailure(s, s.pool, s.reach).Message).To(ContainSubstring(test.says))
-			}
-		})
-	}
-}
-
 func TestUnreachable(t *testing.T) {
 	s := newSite(t, hosts.Options{})
 	pool := s.newPool(t, delivery.Options{Connect: time.Second, Handshake: 2 * time.Second, KeepAlive: time.Second})
