@@ -189,7 +189,7 @@ const (
 	ReasonPathRefused = "PathRefused"
 	// ReasonExistingContent says that the destination holds files which Slipway did not put there.
 	ReasonExistingContent = "ExistingContent"
-	// ReasonDiskFull says that the host has not enough free space or inodes.
+	// ReasonDiskFull says that the host, or the depot, has not enough free space or inodes.
 	ReasonDiskFull = "DiskFull"
 	// ReasonVerifyFailed says that what arrived differs from the artifact's manifest.
 	ReasonVerifyFailed = "VerifyFailed"
