@@ -21,8 +21,7 @@ import (
 func TestShells(t *testing.T) {
 	for name, options := range map[string]hosts.Options{
 		"dash":                 {},
-		"bash as login shell":  {Shell: "/bin/bash"},
-		"bash as sh":           {Tools: map[string]string{"sh": "-> /bin/bash"}}, // as on Amazon Linux: bash in its POSIX mode
+		"bash":                 {Shell: "/bin/bash", Tools: map[string]string{"sh": "-> /bin/bash"}}, // as on Amazon Linux
 		"busybox":              {Busybox: true},
 		"no agent forwarding":  {SSHD: []string{"AllowAgentForwarding no"}},
 		"busybox and no agent": {Busybox: true, SSHD: []string{"AllowAgentForwarding no"}},
