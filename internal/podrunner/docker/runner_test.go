@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/go-logr/logr"
@@ -91,13 +90,15 @@ func runner(t *testing.T, node, state string, change ...func(*Options)) (stop fu
 		stop()
 		engine, err := newEngine("") // the runner's own may be one that is down
 		g.Expect(err).NotTo(HaveOccurred())
-		left, err := engine.ContainerList(context.Background(), container.ListOptions{All: true,
-			Filters: filters.NewArgs(filters.Arg("label", labelOwner+"="+r.owner()))})
-		g.Expect(err).NotTo(HaveOccurred())
-		for _, c := range left {
-			err := engine.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})
-			g.Expect(err == nil || cerrdefs.IsNotFound(err)).To(BeTrue(), "%v", err)
-		}
+		g.Eventually(func(g Gomega) { // the engine may be removing what a stopped runner asked it to
+			left, err := engine.ContainerList(context.Background(), container.ListOptions{All: true,
+				Filters: filters.NewArgs(filters.Arg("label", labelOwner+"="+r.owner()))})
+			g.Expect(err).NotTo(HaveOccurred())
+			for _, c := range left {
+				_ = engine.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})
+			}
+			g.Expect(left).To(BeEmpty())
+		}, "20s", "100ms").Should(Succeed())
 		removeNetwork(t, engine, options.Network)
 	})
 	return stop
