@@ -40,7 +40,8 @@ func connectFailure(host *Host, err error) *Failure {
 		f.Message = fmt.Sprintf("%s does not let %s in: %v. Put the key's public half into that user's authorized_keys", where, host.User, err)
 	case errors.Is(err, errOutdated):
 		f.Reason, f.Terminal = v1alpha1.ReasonUnreachable, true
-		f.Message = fmt.Sprintf("%s can't be talked to safely: %v. Update OpenSSH there to 7.2 or later, or allow curve25519-sha256, aes128-gcm@openssh.com and an ed25519 host key in its sshd_config", where, err)
+		f.Message = fmt.Sprintf("%s can't be talked to safely: %v. Update OpenSSH there to 7.2 or later, or allow "+
+			"curve25519-sha256, aes128-gcm@openssh.com and an ed25519 host key in its sshd_config", where, err)
 	default:
 		f.Reason = v1alpha1.ReasonUnreachable
 		f.Message = fmt.Sprintf("%s does not answer over SSH: %v. Look whether it is up, and reachable on that port", where, err)

@@ -74,6 +74,11 @@ func TestRealDepot(t *testing.T) {
 	s.deliver(s.order(one))
 	s.deliver(s.order(two))
 	s.Expect(s.shell("cat /var/www/blog/current/index.php")).To(Equal("two"))
+	s.shell("cd /var/www/blog/current && " + edit)
+	repair := s.order(two)
+	repair.Repair = true
+	s.deliver(repair) // the depot allows a transfer by content
+	s.Expect(s.shell("cat /var/www/blog/current/index.php")).To(Equal("two"))
 
 	three := publish("key-3", map[string]string{"index.php": "three"})
 	order := s.order(three)
