@@ -125,7 +125,10 @@ type AdoptDocroot struct {
 	Existing bool `json:"existing"`
 }
 
-// HostHooks run on each host around the switch, as ssh.user, in the new release's directory.
+// HostHooks run on each host around the switch, as ssh.user, in the new release's directory. They may write to shared
+// paths; what they change in the release itself is drift. What they leave running is ended: start daemons through the
+// host's service manager. Their environment has SLIPWAY_SERVICE, _RELEASE, _REVISION, _COMMIT, _PREVIOUS_COMMIT, _DIGEST,
+// _PATH (deploy.path) and _RELEASE_PATH.
 type HostHooks struct {
 	// BeforeSwitch runs when the new release is complete but not yet live. If it fails, nothing is switched.
 	// +optional

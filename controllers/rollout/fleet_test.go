@@ -102,6 +102,9 @@ func (f *fleet) Deliver(ctx context.Context, host delivery.Host, order delivery.
 		f.now--
 		f.mu.Unlock()
 	}()
+	if order.ServiceName != "blog" {
+		return delivery.Result{}, &delivery.Failure{Step: "Start", Reason: v1alpha1.ReasonDeliveryFailed, Message: "hooks need the Service's name"}
+	}
 	progress("Pull")
 	select { // long enough for deliveries to overlap, if anything lets them
 	case <-time.After(150 * time.Millisecond):

@@ -49,7 +49,7 @@ func (r *Reconciler) orderOf(j *job, repair bool) delivery.Order {
 	order := delivery.Order{
 		Owner: j.owner, Deploy: j.deploy, Fence: j.fence,
 		Digest: j.order.Digest, Commit: j.order.Commit, Revision: j.order.Revision, Release: j.order.Release,
-		Keep: keep(j), Repair: repair,
+		ServiceName: j.service.Name, Keep: keep(j), Repair: repair,
 	}
 	endpoint, err := r.endpoint()
 	if err != nil {

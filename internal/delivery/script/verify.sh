@@ -130,6 +130,7 @@ stamp() {
 		keep "stamps/$(live_name)" <"$w/stamp"
 	else
 		rm -f "$state/stamps/$(live_name)"
+		note "the release was changed while it went live: $(some "$w/differences"). That is drift and will be repaired: let hooks write to shared paths only"
 	fi
 }
 
