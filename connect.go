@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/buildlog"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	depotclient "github.com/slipway-dev/slipway/internal/depot/client"
+	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
@@ -47,9 +48,15 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	context.AfterFunc(ctx, func() { _ = depot.Close() })
 	hosts := delivery.New(delivery.Options{Logger: slog.Default().With("process", "delivery"), Parallel: o.deliveries})
 	context.AfterFunc(ctx, func() { hosts.Close() })
+	instances := ec2.New(ec2.Options{Period: o.ec2Period})
+	if err := mgr.Add(instances); err != nil {
+		return fmt.Errorf("add the sweeps of EC2: %w", err)
+	}
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Depot:           depot,
 		Endpoint:        endpoint.Get,
+		Finder:          instances,
+		Found:           instances.Found(),
 		Delivery:        hosts,
 		PullCredential:  authority.Pull,
 		Resolver:        gitsource.NewResolver(gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),

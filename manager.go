@@ -23,6 +23,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/build"
+	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/imageresolver"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
@@ -34,6 +35,7 @@ type managerOptions struct {
 	gitCABundle      string
 	images           build.ImageResolver
 	deliveries       int
+	ec2Period        time.Duration
 	leaderElect      bool
 	metricsAddress   string
 	healthAddress    string
@@ -43,6 +45,7 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.slipwayImage, "slipway-image", "slipway:dev", "the image with this program that build Pods fetch and publish with")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
+	f.DurationVar(&o.ec2Period, "ec2-period", ec2.DefaultPeriod, "how often EC2 is asked for the instances of each region and role")
 	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/controllers/release"
@@ -22,6 +23,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/build"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/metrics"
 )
@@ -31,6 +33,9 @@ type Options struct {
 	// Depot is the way to the depot, Endpoint where builds and hosts reach it.
 	Depot    depot.Manager
 	Endpoint func() (depot.Endpoint, error)
+	// Finder looks at clouds; Found brings the accounts of which it knows something new.
+	Finder discovery.Finder
+	Found  <-chan event.TypedGenericEvent[discovery.Account]
 	// Delivery reaches hosts; PullCredential mints what a host shows to the depot.
 	Delivery       delivery.Driver
 	PullCredential delivery.Credential
@@ -59,7 +64,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	c, reader, counts := mgr.GetClient(), mgr.GetAPIReader(), metrics.New(o.Metrics)
 	for name, setup := range map[string]func(ctrl.Manager) error{
 		"service": service.New(service.Options{
-			Client: c, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-service"), Metrics: counts,
+			Client: c, Depot: o.Depot, Finder: o.Finder, Found: o.Found, Clock: o.Clock,
+			Events: mgr.GetEventRecorder("slipway-service"), Metrics: counts,
 		}).SetupWithManager,
 		"release": release.New(release.Options{
 			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Resolver: o.Resolver, Images: o.Images,

@@ -21,6 +21,9 @@ const (
 	ConditionDiverged = "Diverged"
 	// ConditionAdoptionRequired is True when hosts or records of an earlier Service object wait for a person's consent.
 	ConditionAdoptionRequired = "AdoptionRequired"
+	// ConditionDiscovered is True when every source of hosts was read, False when one can't be read: the hosts last known
+	// are kept.
+	ConditionDiscovered = "Discovered"
 	// ConditionDriftStorm is True when more hosts drifted at once than maxUnavailable, so that repair waits for a person.
 	ConditionDriftStorm = "DriftStorm"
 )
@@ -83,6 +86,10 @@ const (
 const (
 	// ReasonNoTargets says that the Service's sources name no host.
 	ReasonNoTargets = "NoTargets"
+	// ReasonDiscovering says that the hosts are being looked for.
+	ReasonDiscovering = "Discovering"
+	// ReasonDiscoveryFailed says that a source can't be read; the message has the provider's error code.
+	ReasonDiscoveryFailed = "DiscoveryFailed"
 	// ReasonNotReleased says that no Release of the Service has completed yet.
 	ReasonNotReleased = "NotReleased"
 	// ReasonRollingOut says that a Release is being rolled out.
@@ -103,8 +110,8 @@ const (
 	ReasonReleaseFailed = "ReleaseFailed"
 	// ReasonMixed says that Targets run different artifacts because a rollout ended half-way.
 	ReasonMixed = "Mixed"
-	// ReasonDuplicateHost says that two sources name the same host.
-	ReasonDuplicateHost = "DuplicateHost"
+	// ReasonLeftOut says that hosts were left out: two sources name the same one, or an instance lacks its address.
+	ReasonLeftOut = "LeftOut"
 	// ReasonTargetsReleased says that the records of a deleted Service's hosts were removed and no host was touched.
 	ReasonTargetsReleased = "TargetsReleased"
 	// ReasonWaveStarted says that a wave of Targets began to move.

@@ -166,7 +166,7 @@ type ServiceStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, Reconciling, Stalled, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
+	// Conditions: Ready, Reconciling, Stalled, Discovered, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -221,38 +221,6 @@ type BuildOutput struct {
 // +kubebuilder:validation:XValidation:rule="!self.split('/').exists(s, s == '..')",message="'..' is not allowed in a pattern"
 type Pattern string
 
-// TargetSource is one source of hosts.
-type TargetSource struct {
-	// Hosts lists hosts by name and address.
-	// +required
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=500
-	Hosts []StaticHost `json:"hosts"`
-}
-
-// StaticHost is a host that a person wrote down.
-type StaticHost struct {
-	// Name of the host, for people and for its known_hosts entries.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
-	Name string `json:"name"`
-	// Address to connect to: an IP address or a DNS name.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9]([-a-zA-Z0-9.:]*[a-zA-Z0-9])?$|^::1$`
-	Address string `json:"address"`
-	// Port of the host's SSH server. Default: ssh.port.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=65535
-	Port *int32 `json:"port,omitempty"`
-}
-
 // SSHSpec says how hosts are reached.
 type SSHSpec struct {
 	// User that owns deploy.path on the hosts and runs the delivery.

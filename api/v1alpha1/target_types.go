@@ -33,7 +33,7 @@ type TargetSpec struct {
 
 // TargetHost is how a host is reached.
 type TargetHost struct {
-	// ID identifies the host within the Service: a static host's name.
+	// ID identifies the host within the Service: a static host's name, or an EC2 instance's id.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	ID string `json:"id"`
@@ -131,6 +131,9 @@ type TargetStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Instance is the EC2 instance that the host is, as EC2 described it last.
+	// +optional
+	Instance *InstanceStatus `json:"instance,omitempty"`
 	// Conditions: Ready, Reconciling, Stalled, Reachable, Available, Drifted, Pruned.
 	// +optional
 	// +listType=map
@@ -156,6 +159,33 @@ type TargetStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	HostKey string `json:"hostKey,omitempty"`
+}
+
+// InstanceStatus is an EC2 instance as EC2 and Auto Scaling described it last.
+type InstanceStatus struct {
+	// ID of the instance.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	ID string `json:"id"`
+	// Zone it runs in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Zone string `json:"zone,omitempty"`
+	// Type of the instance, such as t4g.small.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Type string `json:"type,omitempty"`
+	// AutoScalingGroup it belongs to.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	AutoScalingGroup string `json:"autoScalingGroup,omitempty"`
+	// LifecycleState within the group, such as InService.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	LifecycleState string `json:"lifecycleState,omitempty"`
+	// LaunchTime is when it was started last.
+	// +optional
+	LaunchTime *metav1.Time `json:"launchTime,omitempty"`
 }
 
 // PathOwner is who a path on a host belongs to, as the host's marker says.

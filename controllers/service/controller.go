@@ -19,8 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
@@ -39,6 +41,9 @@ const resync = 10 * time.Minute
 type Options struct {
 	Client client.Client
 	Depot  depot.Manager
+	// Finder looks at clouds; Found brings the accounts of which it knows something new.
+	Finder discovery.Finder
+	Found  <-chan event.TypedGenericEvent[discovery.Account]
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
 	// Metrics count what is done. Default: nobody reads them.
@@ -70,6 +75,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Service{}).
 		Watches(&v1alpha1.Target{}, ofTarget()).
 		Watches(&v1alpha1.Release{}, ofRelease()).
+		WatchesRawSource(source.TypedChannel(r.Found, r.ofAccount())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 10*time.Minute),
@@ -83,9 +89,9 @@ type facts struct {
 	service  *v1alpha1.Service
 	targets  []v1alpha1.Target
 	releases []v1alpha1.Release
-	// duplicates are hosts that two sources name.
-	duplicates []string
-	// hosts is the number of hosts that the sources name.
+	// fleet is what is known of the hosts.
+	fleet *discovery.Fleet
+	// hosts is the number of hosts: those that the sources name, and those of which nobody is sure that they left.
 	hosts int
 }
 
@@ -106,9 +112,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	hosts, duplicates := discovery.Hosts(service.Spec.Targets, service.Spec.SSH.Port)
-	f.hosts, f.duplicates = len(hosts), duplicates
-	if err := r.syncTargets(ctx, f, hosts); err != nil {
+	f.fleet = discovery.Find(service.Spec.Targets, service.Spec.SSH.Port, r.Finder)
+	if err := r.syncTargets(ctx, f); err != nil {
 		return conflictIsRequeue(err)
 	}
 	before := service.DeepCopy()

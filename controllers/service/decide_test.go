@@ -11,6 +11,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/discovery"
 )
 
 const (
@@ -38,7 +39,7 @@ func readyTarget(name, digest string) v1alpha1.Target {
 func newFacts(targets ...v1alpha1.Target) *facts {
 	return &facts{
 		service: &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Name: "blog", UID: "me"}},
-		targets: targets, hosts: len(targets),
+		targets: targets, hosts: len(targets), fleet: &discovery.Fleet{},
 	}
 }
 

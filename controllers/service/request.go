@@ -44,7 +44,7 @@ func request(f *facts) (make bool, wish *v1alpha1.RequestedRevision) {
 
 // allProbed says whether every host was looked at, or tried.
 func allProbed(f *facts) bool {
-	if len(f.targets) < f.hosts {
+	if f.fleet.Waiting || len(f.targets) < f.hosts {
 		return false
 	}
 	for i := range f.targets {

@@ -19,6 +19,7 @@ func summarize(f *facts) {
 	status, generation := &f.service.Status, f.service.Generation
 	status.ObservedGeneration = generation
 	count(f)
+	discovered(f)
 	releaseNeeded(f)
 	diverged(f)
 	driftStorm(f)
@@ -86,6 +87,31 @@ func running(labels map[string]int) string {
 		parts = append(parts, fmt.Sprintf("%s ×%d", name, labels[name]))
 	}
 	return conditions.Shorten("mixed: "+strings.Join(parts, ", "), 256)
+}
+
+// discovered says whether every source of hosts was read, and what was left out.
+func discovered(f *facts) {
+	status, generation := &f.service.Status, f.service.Generation
+	switch {
+	case len(f.fleet.Problems) > 0:
+		conditions.False(&status.Conditions, generation, v1alpha1.ConditionDiscovered, v1alpha1.ReasonDiscoveryFailed, some(f.fleet.Problems)+"; the hosts last known are kept")
+	case f.fleet.Waiting:
+		conditions.Unknown(&status.Conditions, generation, v1alpha1.ConditionDiscovered, v1alpha1.ReasonDiscovering, "the hosts are being looked for")
+	case len(f.fleet.Notes) > 0:
+		conditions.True(&status.Conditions, generation, v1alpha1.ConditionDiscovered, v1alpha1.ReasonLeftOut, some(f.fleet.Notes))
+	default:
+		conditions.True(&status.Conditions, generation, v1alpha1.ConditionDiscovered, v1alpha1.ReasonSucceeded, "every source of hosts was read")
+	}
+}
+
+// some lists the first few.
+func some(texts []string) string {
+	const shown = 3
+	list := strings.Join(texts[:min(shown, len(texts))], "; ")
+	if more := len(texts) - shown; more > 0 {
+		list += fmt.Sprintf("; and %d more", more)
+	}
+	return list
 }
 
 // releaseNeeded says whether the Service was edited in a way that only a new Release brings to the hosts.
@@ -179,7 +205,17 @@ func noTargets(f *facts) *verdict {
 	if f.hosts > 0 {
 		return nil
 	}
-	return &verdict{conditions.Stalled, "NoTargets", v1alpha1.ReasonNoTargets, "spec.targets names no host: add one"}
+	switch {
+	case len(f.service.Spec.Targets) == 0:
+		return &verdict{conditions.Stalled, "NoTargets", v1alpha1.ReasonNoTargets, "spec.targets names no host: add one"}
+	case len(f.fleet.Problems) > 0:
+		return &verdict{conditions.Waiting, "NoTargets", v1alpha1.ReasonDiscoveryFailed, some(f.fleet.Problems)}
+	case f.fleet.Waiting:
+		return &verdict{conditions.InProgress, "Discovering", v1alpha1.ReasonDiscovering, "the hosts are being looked for"}
+	case len(f.fleet.Notes) > 0:
+		return &verdict{conditions.Waiting, "NoTargets", v1alpha1.ReasonNoTargets, "no instance can be a host: " + some(f.fleet.Notes)}
+	}
+	return &verdict{conditions.Waiting, "NoTargets", v1alpha1.ReasonNoTargets, "no running instance matches spec.targets: compare its tags and Auto Scaling group with the fleet's"}
 }
 
 func rollingOut(f *facts) *verdict {

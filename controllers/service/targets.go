@@ -16,27 +16,39 @@ import (
 	"github.com/slipway-dev/slipway/internal/discovery"
 )
 
-// syncTargets makes a Target for each host, mends what differs, and deletes the Targets of hosts that left.
-func (r *Reconciler) syncTargets(ctx context.Context, f *facts, hosts []v1alpha1.TargetHost) error {
+// syncTargets makes a Target for each host, mends what differs, and deletes the Targets of hosts that left for sure.
+func (r *Reconciler) syncTargets(ctx context.Context, f *facts) error {
 	have := make(map[string]*v1alpha1.Target, len(f.targets))
 	for i := range f.targets {
 		have[f.targets[i].Name] = &f.targets[i]
 	}
-	want := make(map[string]bool, len(hosts))
-	for _, host := range hosts {
+	want := make(map[string]bool, len(f.fleet.Hosts))
+	for _, host := range f.fleet.Hosts {
 		name := discovery.TargetName(f.service.Name, v1alpha1.UID(f.service.UID), host.ID)
 		want[name] = true
-		if existing, ok := have[name]; ok && equality.Semantic.DeepEqual(existing.Spec.Host, host) {
+		existing := have[name]
+		if existing == nil || !equality.Semantic.DeepEqual(existing.Spec.Host, host.TargetHost) {
+			if err := r.Client.Apply(ctx, target(f.service, name, host.TargetHost), client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
+				return fmt.Errorf("write Target %s: %w", name, err)
+			}
+		}
+		if host.Instance == nil || existing != nil && equality.Semantic.DeepEqual(existing.Status.Instance, host.Instance) {
 			continue
 		}
-		if err := r.Client.Apply(ctx, target(f.service, name, host), client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
-			return fmt.Errorf("write Target %s: %w", name, err)
+		if err := r.Client.Status().Apply(ctx, describe(f.service, name, host.Instance), client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
+			return fmt.Errorf("describe the instance of Target %s: %w", name, err)
 		}
 	}
 	kept := f.targets[:0:0]
+	f.hosts = len(f.fleet.Hosts)
 	for i := range f.targets {
 		if want[f.targets[i].Name] {
 			kept = append(kept, f.targets[i])
+			continue
+		}
+		if !f.fleet.Gone(f.targets[i].Spec.Host.ID) {
+			kept = append(kept, f.targets[i])
+			f.hosts++
 			continue
 		}
 		uid := f.targets[i].UID
@@ -59,4 +71,14 @@ func target(service *v1alpha1.Service, name string, host v1alpha1.TargetHost) *a
 			WithService(service.Name).
 			WithServiceUID(v1alpha1.UID(service.UID)).
 			WithHost(ac.TargetHost().WithID(host.ID).WithName(host.Name).WithAddress(host.Address).WithPort(host.Port)))
+}
+
+// describe is what the Service's controller knows of a Target's instance.
+func describe(service *v1alpha1.Service, name string, instance *v1alpha1.InstanceStatus) *ac.TargetApplyConfiguration {
+	status := ac.InstanceStatus().WithID(instance.ID).WithZone(instance.Zone).WithType(instance.Type).
+		WithAutoScalingGroup(instance.AutoScalingGroup).WithLifecycleState(instance.LifecycleState)
+	if instance.LaunchTime != nil {
+		status.WithLaunchTime(*instance.LaunchTime)
+	}
+	return ac.Target(name, service.Namespace).WithStatus(ac.TargetStatus().WithInstance(status))
 }

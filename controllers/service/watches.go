@@ -5,6 +5,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -12,9 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/discovery"
 )
 
 // coalesce is how long events of Targets and Releases are gathered before the Service is looked at.
@@ -53,4 +56,29 @@ func coalesced(name func(client.Object) string) handler.EventHandler {
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
 	}
+}
+
+// ofAccount wakes the Services that have hosts in an account.
+func (r *Reconciler) ofAccount() handler.TypedEventHandler[discovery.Account, reconcile.Request] {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, account discovery.Account) []reconcile.Request {
+		var services v1alpha1.ServiceList
+		if err := r.Client.List(ctx, &services); err != nil {
+			log.FromContext(ctx).Error(err, "list Services")
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range services.Items {
+			if usesAccount(&services.Items[i], account) {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&services.Items[i])})
+			}
+		}
+		return requests
+	})
+}
+
+// usesAccount says whether a Service looks for hosts in an account.
+func usesAccount(service *v1alpha1.Service, account discovery.Account) bool {
+	return slices.ContainsFunc(service.Spec.Targets, func(source v1alpha1.TargetSource) bool {
+		return source.EC2 != nil && discovery.AccountOf(source.EC2) == account
+	})
 }

@@ -1,51 +1,132 @@
 // Copyright The Slipway Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package discovery says which hosts a Service has. It is pure: sources in, hosts out.
+// Package discovery says which hosts a Service has. It is pure: sources and what is known of clouds in, hosts out.
 package discovery
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
 
-// maxPrefix bounds the readable part of a Target's name, so that the name with its hash stays far below 253 bytes.
-const maxPrefix = 200
+// plainAddress is what may be connected to: an IP address or a DNS name.
+var plainAddress = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9.:]{0,251}[a-zA-Z0-9])?$`)
 
-// Hosts lists the hosts that the sources name, in the order of the sources. A host without a port of its own gets
-// defaultPort. One host is listed once, also if two sources name it, or if two names have one address and port; each
-// further mention is said in duplicates, in words. The first mention counts.
-func Hosts(sources []v1alpha1.TargetSource, defaultPort int32) (hosts []v1alpha1.TargetHost, duplicates []string) {
-	byID := map[string]bool{}
-	byAddress := map[string]string{}
-	for _, source := range sources {
-		for _, static := range source.Hosts {
+// Host is one host of a Service.
+type Host struct {
+	v1alpha1.TargetHost
+	// Instance that the host is; nil for one that a person wrote down.
+	Instance *v1alpha1.InstanceStatus
+}
+
+// Fleet is all that is known of a Service's hosts.
+type Fleet struct {
+	// Hosts in the order of the sources, those of EC2 by their ids. A host is listed once.
+	Hosts []Host
+	// Notes say in words what was left out: hosts that are named twice, instances without the address asked for.
+	Notes []string
+	// Problems say in words which sources can't be read.
+	Problems []string
+	// Waiting says that a source was not read yet.
+	Waiting bool
+
+	sources []view
+}
+
+// view is a source of EC2 with what is known of it.
+type view struct {
+	source *v1alpha1.EC2Source
+	View
+}
+
+// Find lists the hosts that the sources name. A host without a port of its own gets defaultPort. One host is listed once,
+// also if two sources name it, or if two names have one address and port. The first mention counts.
+func Find(sources []v1alpha1.TargetSource, defaultPort int32, finder Finder) *Fleet {
+	f := &Fleet{}
+	byID, byAddress := map[string]bool{}, map[string]string{}
+	add := func(host Host) {
+		if byID[host.ID] {
+			f.Notes = append(f.Notes, fmt.Sprintf("%s is listed twice", host.Name))
+			return
+		}
+		address := canonicalAddress(host.TargetHost)
+		if first, taken := byAddress[address]; taken {
+			f.Notes = append(f.Notes, fmt.Sprintf("%s has the address of %s (%s)", host.Name, first, address))
+			return
+		}
+		byID[host.ID] = true
+		byAddress[address] = host.Name
+		f.Hosts = append(f.Hosts, host)
+	}
+	for i := range sources {
+		for _, static := range sources[i].Hosts {
 			host := v1alpha1.TargetHost{ID: static.Name, Name: static.Name, Address: static.Address, Port: defaultPort}
 			if static.Port != nil {
 				host.Port = *static.Port
 			}
-			if byID[host.ID] {
-				duplicates = append(duplicates, fmt.Sprintf("%s is listed twice", host.Name))
-				continue
-			}
-			address := canonicalAddress(host)
-			if first, taken := byAddress[address]; taken {
-				duplicates = append(duplicates, fmt.Sprintf("%s has the address of %s (%s)", host.Name, first, address))
-				continue
-			}
-			byID[host.ID] = true
-			byAddress[address] = host.Name
-			hosts = append(hosts, host)
+			add(Host{TargetHost: host})
+		}
+		if source := sources[i].EC2; source != nil {
+			f.look(source, defaultPort, finder, add)
 		}
 	}
-	return hosts, duplicates
+	return f
+}
+
+// look adds the hosts of a source of EC2.
+func (f *Fleet) look(source *v1alpha1.EC2Source, port int32, finder Finder, add func(Host)) {
+	v := view{source: source, View: finder.View(AccountOf(source), tagsOf(source))}
+	f.sources = append(f.sources, v)
+	if v.Problem != "" {
+		f.Problems = append(f.Problems, v.Problem)
+	}
+	f.Waiting = f.Waiting || v.Looks == 0
+	instances := make([]Instance, 0, len(v.Instances))
+	for _, instance := range v.Instances {
+		if selects(source, &instance) {
+			instances = append(instances, instance)
+		}
+	}
+	slices.SortFunc(instances, func(a, b Instance) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range instances {
+		address, err := address(source, &instances[i])
+		if err != nil {
+			f.Notes = append(f.Notes, err.Error())
+			continue
+		}
+		add(Host{
+			TargetHost: v1alpha1.TargetHost{ID: instances[i].ID, Name: instances[i].ID, Address: address, Port: port},
+			Instance:   instances[i].status(),
+		})
+	}
+}
+
+// sureLooks is how often an instance must be missing before it is gone: EC2's answers lag behind.
+const sureLooks = 2
+
+// instanceID is how EC2 names instances.
+var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+// Gone says whether a host, by its id, that is none of Hosts has left for sure. Of an instance that is so when each source
+// either describes it, as one that does not match or does not run any more, or has looked twice without seeing it.
+func (f *Fleet) Gone(id string) bool {
+	if !instanceID.MatchString(id) {
+		return true
+	}
+	for i := range f.sources {
+		if _, described := f.sources[i].Instances[id]; !described && f.sources[i].Looks < sureLooks {
+			return false
+		}
+	}
+	return true
 }
 
 // canonicalAddress spells one address one way: ::1 and 0:0:0:0:0:0:0:1 are the same host, and so are Web and web.
@@ -55,31 +136,4 @@ func canonicalAddress(host v1alpha1.TargetHost) string {
 		address = ip.Unmap().String()
 	}
 	return net.JoinHostPort(address, strconv.Itoa(int(host.Port)))
-}
-
-// TargetName names the Target of a host: a prefix for people and a hash of the Service's UID and the host's ID, so
-// that a Service that is deleted and made anew never takes over a Target of the old one by name.
-func TargetName(service string, serviceUID v1alpha1.UID, hostID string) string {
-	sum := sha256.Sum256([]byte(string(serviceUID) + "\x00" + hostID))
-	return readable(service+"-"+hostID) + "-" + hex.EncodeToString(sum[:5])
-}
-
-// readable makes a text fit for the start of an object's name.
-func readable(text string) string {
-	var b strings.Builder
-	for _, r := range strings.ToLower(text) {
-		if (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9') {
-			b.WriteRune(r)
-		} else {
-			b.WriteByte('-')
-		}
-		if b.Len() == maxPrefix {
-			break
-		}
-	}
-	prefix := strings.Trim(b.String(), "-")
-	if prefix == "" {
-		return "host"
-	}
-	return prefix
 }

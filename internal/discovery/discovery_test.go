@@ -66,9 +66,15 @@ func TestHosts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			g := NewWithT(t)
-			hosts, duplicates := discovery.Hosts(test.sources, 22)
+			fleet := discovery.Find(test.sources, 22, nil)
+			var hosts []v1alpha1.TargetHost
+			for _, host := range fleet.Hosts {
+				g.Expect(host.Instance).To(BeNil())
+				hosts = append(hosts, host.TargetHost)
+			}
 			g.Expect(hosts).To(Equal(test.want))
-			g.Expect(duplicates).To(Equal(test.duplicates))
+			g.Expect(fleet.Notes).To(Equal(test.duplicates))
+			g.Expect(fleet.Gone("web-9")).To(BeTrue())
 		})
 	}
 }

@@ -39,6 +39,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DeliveryStepApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeploySpec"):
 		return &apiv1alpha1.DeploySpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EC2Source"):
+		return &apiv1alpha1.EC2SourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EnvVar"):
 		return &apiv1alpha1.EnvVarApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GitSource"):
@@ -49,6 +51,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.HostHooksApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostKeys"):
 		return &apiv1alpha1.HostKeysApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("InstanceStatus"):
+		return &apiv1alpha1.InstanceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PathOwner"):

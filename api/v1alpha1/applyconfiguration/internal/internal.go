@@ -28,6 +28,8 @@ var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.AbsolutePath
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.AddressKind
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.AdoptDocroot
   map:
     fields:
@@ -230,6 +232,33 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.DriftPolicy
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.EC2Source
+  map:
+    fields:
+    - name: address
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.AddressKind
+      default: PrivateIP
+    - name: addressTag
+      type:
+        scalar: string
+    - name: autoScalingGroup
+      type:
+        scalar: string
+    - name: externalID
+      type:
+        scalar: string
+    - name: region
+      type:
+        scalar: string
+    - name: roleARN
+      type:
+        scalar: string
+    - name: tags
+      type:
+        map:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.TagValue
 - name: com.github.slipway-dev.slipway.api.v1alpha1.EnvVar
   map:
     fields:
@@ -288,6 +317,27 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostKeyPolicy
       default: Known
+- name: com.github.slipway-dev.slipway.api.v1alpha1.InstanceStatus
+  map:
+    fields:
+    - name: autoScalingGroup
+      type:
+        scalar: string
+    - name: id
+      type:
+        scalar: string
+    - name: launchTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lifecycleState
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+    - name: zone
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Layout
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
@@ -690,6 +740,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TagValue
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Target
   map:
     fields:
@@ -759,6 +811,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TargetSource
   map:
     fields:
+    - name: ec2
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.EC2Source
     - name: hosts
       type:
         list:
@@ -808,6 +863,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: hostKey
       type:
         scalar: string
+    - name: instance
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.InstanceStatus
     - name: observedGeneration
       type:
         scalar: numeric

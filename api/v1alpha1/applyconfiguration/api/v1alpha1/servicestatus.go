@@ -17,7 +17,7 @@ import (
 type ServiceStatusApplyConfiguration struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, Reconciling, Stalled, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
+	// Conditions: Ready, Reconciling, Stalled, Discovered, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// State in one word, for printing only.
 	State *string `json:"state,omitempty"`

@@ -10,7 +10,7 @@ package v1alpha1
 //
 // TargetHost is how a host is reached.
 type TargetHostApplyConfiguration struct {
-	// ID identifies the host within the Service: a static host's name.
+	// ID identifies the host within the Service: a static host's name, or an EC2 instance's id.
 	ID *string `json:"id,omitempty"`
 	// Name of the host, for people.
 	Name *string `json:"name,omitempty"`

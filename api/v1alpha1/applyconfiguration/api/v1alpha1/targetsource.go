@@ -8,10 +8,12 @@ package v1alpha1
 // TargetSourceApplyConfiguration represents a declarative configuration of the TargetSource type for use
 // with apply.
 //
-// TargetSource is one source of hosts.
+// TargetSource is one source of hosts: hosts that a person wrote down, or EC2.
 type TargetSourceApplyConfiguration struct {
 	// Hosts lists hosts by name and address.
 	Hosts []StaticHostApplyConfiguration `json:"hosts,omitempty"`
+	// EC2 finds running instances by their tags or by their Auto Scaling group.
+	EC2 *EC2SourceApplyConfiguration `json:"ec2,omitempty"`
 }
 
 // TargetSourceApplyConfiguration constructs a declarative configuration of the TargetSource type for use with
@@ -30,5 +32,13 @@ func (b *TargetSourceApplyConfiguration) WithHosts(values ...*StaticHostApplyCon
 		}
 		b.Hosts = append(b.Hosts, *values[i])
 	}
+	return b
+}
+
+// WithEC2 sets the EC2 field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EC2 field is set to the value of the last call.
+func (b *TargetSourceApplyConfiguration) WithEC2(value *EC2SourceApplyConfiguration) *TargetSourceApplyConfiguration {
+	b.EC2 = value
 	return b
 }

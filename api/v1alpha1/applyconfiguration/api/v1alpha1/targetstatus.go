@@ -16,6 +16,8 @@ import (
 type TargetStatusApplyConfiguration struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+	// Instance is the EC2 instance that the host is, as EC2 described it last.
+	Instance *InstanceStatusApplyConfiguration `json:"instance,omitempty"`
 	// Conditions: Ready, Reconciling, Stalled, Reachable, Available, Drifted, Pruned.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// Fence that the host has seen, as it said itself.
@@ -43,6 +45,14 @@ func TargetStatus() *TargetStatusApplyConfiguration {
 // If called multiple times, the ObservedGeneration field is set to the value of the last call.
 func (b *TargetStatusApplyConfiguration) WithObservedGeneration(value int64) *TargetStatusApplyConfiguration {
 	b.ObservedGeneration = &value
+	return b
+}
+
+// WithInstance sets the Instance field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Instance field is set to the value of the last call.
+func (b *TargetStatusApplyConfiguration) WithInstance(value *InstanceStatusApplyConfiguration) *TargetStatusApplyConfiguration {
+	b.Instance = value
 	return b
 }
 

@@ -1,0 +1,80 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+
+	"github.com/slipway-dev/slipway/internal/discovery"
+)
+
+const (
+	// maxAttempts of one call. The SDK's own three give up before a throttled bucket has filled again.
+	maxAttempts = 8
+	// sessionName is what CloudTrail shows of an assumed role.
+	sessionName = "slipway"
+)
+
+// clients are the real API.
+type clients struct {
+	*ec2.Client
+	groups *autoscaling.Client
+}
+
+// DescribeAutoScalingGroups implements API.
+func (c clients) DescribeAutoScalingGroups(ctx context.Context, in *autoscaling.DescribeAutoScalingGroupsInput, o ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
+	return c.groups.DescribeAutoScalingGroups(ctx, in, o...)
+}
+
+// connect finds credentials by the SDK's own chain, assumes the account's role, and retries adaptively: after a call was
+// throttled, the next ones are slowed down before they are sent.
+func connect(ctx context.Context, account discovery.Account) (API, error) {
+	loaded, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(account.Region),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+				o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = maxAttempts })
+			})
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("find AWS credentials: %w", err)
+	}
+	if account.RoleARN != "" {
+		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), account.RoleARN, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = sessionName
+			if account.ExternalID != "" {
+				o.ExternalID = aws.String(account.ExternalID)
+			}
+		})
+		loaded.Credentials = aws.NewCredentialsCache(provider)
+	}
+	return clients{Client: ec2.NewFromConfig(loaded), groups: autoscaling.NewFromConfig(loaded)}, nil
+}
+
+// explain says what AWS answered, its error code first.
+func explain(err error) string {
+	var answered smithy.APIError
+	if errors.As(err, &answered) {
+		var operation *smithy.OperationError
+		if errors.As(err, &operation) {
+			return fmt.Sprintf("%s: %s: %s", operation.Operation(), answered.ErrorCode(), answered.ErrorMessage())
+		}
+		return fmt.Sprintf("%s: %s", answered.ErrorCode(), answered.ErrorMessage())
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Sprintf("no answer within %s", sweepLimit)
+	}
+	return err.Error()
+}
