@@ -77,7 +77,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			Concurrency: o.Deliveries,
 		}).SetupWithManager,
 		"target": target.New(target.Options{
-			Client: c, Reader: reader, Delivery: o.Delivery, Endpoint: o.Endpoint, PullCredential: o.PullCredential,
+			Client: c, Reader: reader, Finder: o.Finder, Delivery: o.Delivery, Endpoint: o.Endpoint, PullCredential: o.PullCredential,
 			OwnerID: o.OwnerID, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-target"), Metrics: counts, Concurrency: o.Deliveries,
 		}).SetupWithManager,
 	} {

@@ -110,6 +110,8 @@ const (
 	ReasonReleaseFailed = "ReleaseFailed"
 	// ReasonMixed says that Targets run different artifacts because a rollout ended half-way.
 	ReasonMixed = "Mixed"
+	// ReasonNotPermitted says that no TargetPolicy permits a host, its SSH user or its path.
+	ReasonNotPermitted = "NotPermitted"
 	// ReasonLeftOut says that hosts were left out: two sources name the same one, or an instance lacks its address.
 	ReasonLeftOut = "LeftOut"
 	// ReasonTargetsReleased says that the records of a deleted Service's hosts were removed and no host was touched.

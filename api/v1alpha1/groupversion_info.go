@@ -28,6 +28,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Service{}, &ServiceList{},
 		&Release{}, &ReleaseList{},
 		&Target{}, &TargetList{},
+		&TargetPolicy{}, &TargetPolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -95,6 +95,12 @@ func newFixture(t *testing.T, hosts int, maxUnavailable intstr.IntOrString) *fix
 			Rollout: v1alpha1.RolloutSpec{MaxUnavailable: maxUnavailable, ProgressDeadline: metav1.Duration{Duration: time.Minute}},
 		},
 	}
+	var listed []v1alpha1.StaticHost // more than there are: a test may add Targets
+	for i := range hosts + 5 {
+		name := fmt.Sprintf("web-%02d", i+1)
+		listed = append(listed, v1alpha1.StaticHost{Name: name, Address: name})
+	}
+	f.service.Spec.Targets = []v1alpha1.TargetSource{{Hosts: listed}}
 	f.Expect(f.c.Create(t.Context(), f.service)).To(Succeed())
 	for i := range hosts {
 		f.addTarget(fmt.Sprintf("web-%02d", i+1))

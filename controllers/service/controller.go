@@ -29,6 +29,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/metrics"
+	"github.com/slipway-dev/slipway/internal/policy"
 )
 
 // FieldOwner is the field manager of all that this controller writes.
@@ -75,6 +76,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Service{}).
 		Watches(&v1alpha1.Target{}, ofTarget()).
 		Watches(&v1alpha1.Release{}, ofRelease()).
+		Watches(&v1alpha1.TargetPolicy{}, r.all()).
 		WatchesRawSource(source.TypedChannel(r.Found, r.ofAccount())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
@@ -89,6 +91,7 @@ type facts struct {
 	service  *v1alpha1.Service
 	targets  []v1alpha1.Target
 	releases []v1alpha1.Release
+	policies []v1alpha1.TargetPolicy
 	// fleet is what is known of the hosts.
 	fleet *discovery.Fleet
 	// hosts is the number of hosts: those that the sources name, and those of which nobody is sure that they left.
@@ -112,7 +115,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	f.fleet = discovery.Find(service.Spec.Targets, service.Spec.SSH.Port, r.Finder)
+	f.fleet = discovery.Find(service.Spec.Targets, service.Spec.SSH.Port, r.Finder, policy.For(service, f.policies))
 	if err := r.syncTargets(ctx, f); err != nil {
 		return conflictIsRequeue(err)
 	}
@@ -166,6 +169,11 @@ func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service) (*fa
 			f.releases = append(f.releases, release)
 		}
 	}
+	var policies v1alpha1.TargetPolicyList
+	if err := r.Client.List(ctx, &policies); err != nil {
+		return nil, fmt.Errorf("list TargetPolicies: %w", err)
+	}
+	f.policies = policies.Items
 	return f, nil
 }
 

@@ -93,6 +93,8 @@ func running(labels map[string]int) string {
 func discovered(f *facts) {
 	status, generation := &f.service.Status, f.service.Generation
 	switch {
+	case len(f.fleet.Refusals) > 0:
+		conditions.False(&status.Conditions, generation, v1alpha1.ConditionDiscovered, v1alpha1.ReasonNotPermitted, some(f.fleet.Refusals)+": ask an administrator")
 	case len(f.fleet.Problems) > 0:
 		conditions.False(&status.Conditions, generation, v1alpha1.ConditionDiscovered, v1alpha1.ReasonDiscoveryFailed, some(f.fleet.Problems)+"; the hosts last known are kept")
 	case f.fleet.Waiting:
@@ -208,6 +210,8 @@ func noTargets(f *facts) *verdict {
 	switch {
 	case len(f.service.Spec.Targets) == 0:
 		return &verdict{conditions.Stalled, "NoTargets", v1alpha1.ReasonNoTargets, "spec.targets names no host: add one"}
+	case len(f.fleet.Refusals) > 0:
+		return &verdict{conditions.Stalled, "NoTargets", v1alpha1.ReasonNotPermitted, some(f.fleet.Refusals) + ": ask an administrator"}
 	case len(f.fleet.Problems) > 0:
 		return &verdict{conditions.Waiting, "NoTargets", v1alpha1.ReasonDiscoveryFailed, some(f.fleet.Problems)}
 	case f.fleet.Waiting:

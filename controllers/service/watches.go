@@ -61,19 +61,31 @@ func coalesced(name func(client.Object) string) handler.EventHandler {
 // ofAccount wakes the Services that have hosts in an account.
 func (r *Reconciler) ofAccount() handler.TypedEventHandler[discovery.Account, reconcile.Request] {
 	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, account discovery.Account) []reconcile.Request {
-		var services v1alpha1.ServiceList
-		if err := r.Client.List(ctx, &services); err != nil {
-			log.FromContext(ctx).Error(err, "list Services")
-			return nil
-		}
-		var requests []reconcile.Request
-		for i := range services.Items {
-			if usesAccount(&services.Items[i], account) {
-				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&services.Items[i])})
-			}
-		}
-		return requests
+		return r.those(ctx, func(service *v1alpha1.Service) bool { return usesAccount(service, account) })
 	})
+}
+
+// all wakes every Service: what it may reach has changed.
+func (r *Reconciler) all() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+		return r.those(ctx, func(*v1alpha1.Service) bool { return true })
+	})
+}
+
+// those lists the Services that wanted says yes to.
+func (r *Reconciler) those(ctx context.Context, wanted func(*v1alpha1.Service) bool) []reconcile.Request {
+	var services v1alpha1.ServiceList
+	if err := r.Client.List(ctx, &services); err != nil {
+		log.FromContext(ctx).Error(err, "list Services")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range services.Items {
+		if wanted(&services.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&services.Items[i])})
+		}
+	}
+	return requests
 }
 
 // usesAccount says whether a Service looks for hosts in an account.

@@ -13,10 +13,25 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/delivery"
+	"github.com/slipway-dev/slipway/internal/discovery"
+	"github.com/slipway-dev/slipway/internal/policy"
 )
 
 // knownHostsKey of a ConfigMap with host keys.
 const knownHostsKey = "known_hosts"
+
+// permitted looks again, just before the host is reached, whether it is still the Service's and still permitted.
+func (r *Reconciler) permitted(ctx context.Context, j *job) *delivery.Failure {
+	var policies v1alpha1.TargetPolicyList
+	if err := r.Client.List(ctx, &policies); err != nil {
+		return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonNotPermitted, Message: fmt.Sprintf("list TargetPolicies: %v", err)}
+	}
+	err := discovery.Check(j.target.Spec.Host, j.service.Spec.Targets, r.Finder, policy.For(j.service, policies.Items))
+	if err != nil {
+		return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonNotPermitted, Terminal: true, Message: err.Error() + "; the host is left alone"}
+	}
+	return nil
+}
 
 // access reads how the host is reached. Key and host keys are read past the cache, by name, in the Service's namespace.
 func (r *Reconciler) access(ctx context.Context, j *job) *delivery.Failure {

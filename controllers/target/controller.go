@@ -24,6 +24,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
@@ -38,6 +39,8 @@ type Options struct {
 	Client client.Client
 	// Reader reads past the cache: Secrets and host keys, by name.
 	Reader client.Reader
+	// Finder knows what clouds say of hosts.
+	Finder discovery.Finder
 	// Delivery reaches hosts.
 	Delivery delivery.Driver
 	// Endpoint says where hosts pull from. While it fails, hosts get only what they hold already.
@@ -122,6 +125,9 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 		if err := r.reportFirst(ctx, j); err != nil {
 			return lesson{}, err
 		}
+	}
+	if problem := r.permitted(ctx, j); problem != nil {
+		return r.reportProblem(ctx, j, problem)
 	}
 	if problem := r.access(ctx, j); problem != nil {
 		return r.reportProblem(ctx, j, problem)

@@ -33,12 +33,23 @@ type Fleet struct {
 	Hosts []Host
 	// Notes say in words what was left out: hosts that are named twice, instances without the address asked for.
 	Notes []string
+	// Refusals say in words what no policy permits.
+	Refusals []string
 	// Problems say in words which sources can't be read.
 	Problems []string
 	// Waiting says that a source was not read yet.
 	Waiting bool
 
 	sources []view
+}
+
+// Permit says what a Service may reach; an error says why not.
+type Permit interface {
+	// Host is one that a person wrote down.
+	Host(address string) error
+	// Source is asked before anything is looked for, Instance of each that was found.
+	Source(source *v1alpha1.EC2Source) error
+	Instance(source *v1alpha1.EC2Source, instance *Instance, address string) error
 }
 
 // view is a source of EC2 with what is known of it.
@@ -48,8 +59,9 @@ type view struct {
 }
 
 // Find lists the hosts that the sources name. A host without a port of its own gets defaultPort. One host is listed once,
-// also if two sources name it, or if two names have one address and port. The first mention counts.
-func Find(sources []v1alpha1.TargetSource, defaultPort int32, finder Finder) *Fleet {
+// also if two sources name it, or if two names have one address and port. The first mention counts. What permit refuses
+// is no host.
+func Find(sources []v1alpha1.TargetSource, defaultPort int32, finder Finder, permit Permit) *Fleet {
 	f := &Fleet{}
 	byID, byAddress := map[string]bool{}, map[string]string{}
 	add := func(host Host) {
@@ -72,17 +84,25 @@ func Find(sources []v1alpha1.TargetSource, defaultPort int32, finder Finder) *Fl
 			if static.Port != nil {
 				host.Port = *static.Port
 			}
+			if err := permit.Host(host.Address); err != nil {
+				f.Refusals = append(f.Refusals, fmt.Sprintf("%s: %v", host.Name, err))
+				continue
+			}
 			add(Host{TargetHost: host})
 		}
 		if source := sources[i].EC2; source != nil {
-			f.look(source, defaultPort, finder, add)
+			f.look(source, defaultPort, finder, permit, add)
 		}
 	}
 	return f
 }
 
 // look adds the hosts of a source of EC2.
-func (f *Fleet) look(source *v1alpha1.EC2Source, port int32, finder Finder, add func(Host)) {
+func (f *Fleet) look(source *v1alpha1.EC2Source, port int32, finder Finder, permit Permit, add func(Host)) {
+	if err := permit.Source(source); err != nil {
+		f.Refusals = append(f.Refusals, err.Error())
+		return
+	}
 	v := view{source: source, View: finder.View(AccountOf(source), tagsOf(source))}
 	f.sources = append(f.sources, v)
 	if v.Problem != "" {
@@ -100,6 +120,10 @@ func (f *Fleet) look(source *v1alpha1.EC2Source, port int32, finder Finder, add 
 		address, err := address(source, &instances[i])
 		if err != nil {
 			f.Notes = append(f.Notes, err.Error())
+			continue
+		}
+		if err := permit.Instance(source, &instances[i], address); err != nil {
+			f.Refusals = append(f.Refusals, err.Error())
 			continue
 		}
 		add(Host{

@@ -66,7 +66,7 @@ func TestHosts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			g := NewWithT(t)
-			fleet := discovery.Find(test.sources, 22, nil)
+			fleet := discovery.Find(test.sources, 22, nil, everything{})
 			var hosts []v1alpha1.TargetHost
 			for _, host := range fleet.Hosts {
 				g.Expect(host.Instance).To(BeNil())

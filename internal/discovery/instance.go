@@ -57,7 +57,7 @@ func (a Account) String() string {
 
 // View is what is known of an account's instances.
 type View struct {
-	// Instances by their ids, as last described. One that was missing from the last look alone is still here.
+	// Instances by their ids, as last described. One that was missing from the last look alone is still here. Read only.
 	Instances map[string]Instance
 	// Looks is how often the instances in question were looked for with success since the process began.
 	Looks int

@@ -4,6 +4,7 @@
 package discovery_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -18,6 +19,15 @@ import (
 type clouds map[discovery.Account]discovery.View
 
 func (c clouds) View(account discovery.Account, _ []string) discovery.View { return c[account] }
+
+// everything is permitted.
+type everything struct{}
+
+func (everything) Host(string) error                { return nil }
+func (everything) Source(*v1alpha1.EC2Source) error { return nil }
+func (everything) Instance(*v1alpha1.EC2Source, *discovery.Instance, string) error {
+	return nil
+}
 
 func id(n int) string { return fmt.Sprintf("i-%017x", n) }
 
@@ -90,7 +100,7 @@ func TestInstancesThatAreHosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			fleet := discovery.Find(ec2(test.source), 22, clouds{here: view(1, blog(7, test.change))})
+			fleet := discovery.Find(ec2(test.source), 22, clouds{here: view(1, blog(7, test.change))}, everything{})
 			if test.note != "" {
 				g.Expect(fleet.Notes).To(ConsistOf(ContainSubstring(test.note)))
 			} else {
@@ -112,7 +122,7 @@ func TestOneInstanceOfTwoSourcesIsOneHost(t *testing.T) {
 	g := NewWithT(t)
 	group := &v1alpha1.EC2Source{Region: "ap-northeast-1", AutoScalingGroup: "blog-asg", Address: v1alpha1.AddressPrivateIP}
 	sources := []v1alpha1.TargetSource{{Hosts: []v1alpha1.StaticHost{{Name: "by-hand", Address: "10.0.0.2"}}}, {EC2: byTag()}, {EC2: group}}
-	fleet := discovery.Find(sources, 22, clouds{here: view(1, blog(3, nil), blog(2, nil), blog(1, nil))})
+	fleet := discovery.Find(sources, 22, clouds{here: view(1, blog(3, nil), blog(2, nil), blog(1, nil))}, everything{})
 	var names []string
 	for _, host := range fleet.Hosts {
 		names = append(names, host.Name)
@@ -144,7 +154,52 @@ func TestGone(t *testing.T) {
 		"missing here and there":                    {two, clouds{here: view(2), there: view(2)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(discovery.Find(test.sources, 22, test.clouds).Gone(id(1))).To(Equal(test.gone))
+			NewWithT(t).Expect(discovery.Find(test.sources, 22, test.clouds, everything{}).Gone(id(1))).To(Equal(test.gone))
 		})
 	}
+}
+
+// Just before a host is reached, it is looked at again.
+func TestCheck(t *testing.T) {
+	host := v1alpha1.TargetHost{ID: id(1), Name: id(1), Address: "10.0.0.1", Port: 22}
+	byHand := v1alpha1.TargetHost{ID: "web-1", Name: "web-1", Address: "10.0.0.9", Port: 22}
+	static := []v1alpha1.TargetSource{{Hosts: []v1alpha1.StaticHost{{Name: "web-1", Address: "10.0.0.9"}}}}
+	for name, test := range map[string]struct {
+		host    v1alpha1.TargetHost
+		sources []v1alpha1.TargetSource
+		view    discovery.View
+		permit  discovery.Permit
+		says    string
+	}{
+		"it is still there":               {host, ec2(byTag()), view(3, blog(1, nil)), everything{}, ""},
+		"nobody looked since the restart": {host, ec2(byTag()), view(0), everything{}, ""},
+		"it was terminated":               {host, ec2(byTag()), view(3, blog(1, func(i *discovery.Instance) { i.State = "terminated" })), everything{}, "no source of the Service names the host any more"},
+		"its tag was taken away":          {host, ec2(byTag()), view(3, blog(1, func(i *discovery.Instance) { i.Tags = nil })), everything{}, "no source of the Service"},
+		"it is missing":                   {host, ec2(byTag()), view(3), everything{}, "no source of the Service"},
+		"another has its address":         {host, ec2(byTag()), view(3, blog(1, func(i *discovery.Instance) { i.PrivateIP = "10.0.0.2" })), everything{}, "another address"},
+		"it is not permitted any more":    {host, ec2(byTag()), view(3, blog(1, nil)), nothing{}, "refused"},
+		"written down":                    {byHand, static, view(0), everything{}, ""},
+		"written down and not permitted":  {byHand, static, view(0), nothing{}, "refused"},
+		"not written down any more":       {byHand, ec2(byTag()), view(0), everything{}, "no source of the Service"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := discovery.Check(test.host, test.sources, clouds{here: test.view}, test.permit)
+			if test.says == "" {
+				NewWithT(t).Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			NewWithT(t).Expect(err).To(MatchError(ContainSubstring(test.says)))
+		})
+	}
+}
+
+// nothing is permitted.
+type nothing struct{}
+
+var errRefused = errors.New("refused")
+
+func (nothing) Host(string) error                { return errRefused }
+func (nothing) Source(*v1alpha1.EC2Source) error { return errRefused }
+func (nothing) Instance(*v1alpha1.EC2Source, *discovery.Instance, string) error {
+	return errRefused
 }

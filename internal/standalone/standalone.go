@@ -90,6 +90,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := install.Everything(ctx, plane.Admin); err != nil {
 		return err
 	}
+	if err := install.Policy(ctx, plane.Admin); err != nil {
+		return err
+	}
 	report("kinds and roles are applied")
 	house, err := furnish(o, dir, plane)
 	if err != nil {

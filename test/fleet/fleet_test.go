@@ -24,6 +24,7 @@ import (
 	"github.com/slipway-dev/slipway/controllers/service"
 	"github.com/slipway-dev/slipway/internal/awstest"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/test/env"
 )
@@ -40,6 +41,7 @@ type world struct {
 	namespace string
 	cloud     *awstest.Cloud
 	sweeper   *ec2.Sweeper
+	policy    *v1alpha1.TargetPolicy
 	stop      func()
 }
 
@@ -51,6 +53,14 @@ func newWorld(t *testing.T, source *v1alpha1.EC2Source) *world {
 		key, value, _ := strings.Cut(variable, "=")
 		t.Setenv(key, value)
 	}
+	w.policy = &v1alpha1.TargetPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
+		Spec: v1alpha1.TargetPolicySpec{
+			Namespaces: []string{w.namespace}, SSHUsers: []string{"deploy"}, PathPrefixes: []string{"/var/www"},
+			EC2: []v1alpha1.EC2Permission{{Regions: []string{"ap-northeast-1"}, Tags: map[string]v1alpha1.TagValue{"Role": "blog"}}},
+		},
+	}
+	w.Expect(w.client.Create(t.Context(), w.policy)).To(Succeed())
 	w.Expect(w.client.Create(t.Context(), &v1alpha1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "blog"},
 		Spec: v1alpha1.ServiceSpec{
@@ -201,4 +211,24 @@ func TestHostsAreKeptOverARestartWhileNobodyMayLook(t *testing.T) {
 	failed := func() bool { return strings.HasPrefix(w.condition("Discovered")(), "False DiscoveryFailed") }
 	w.Eventually(failed, patience).Should(BeTrue())
 	w.Consistently(w.ids, "1s", "100ms").Should(ConsistOf(one))
+}
+
+// Without a policy nothing of EC2 is touched; one that is narrowed lets hosts go.
+func TestAnAdministratorsPolicyBoundsTheFleet(t *testing.T) {
+	w := newWorld(t, ofGroup())
+	one := w.add("")
+	w.Eventually(w.ids, patience).Should(ConsistOf(one))
+	narrow := w.policy.DeepCopy()
+	narrow.Spec.EC2[0].Tags["Stage"] = "live"
+	w.Expect(w.client.Patch(t.Context(), narrow, client.MergeFrom(w.policy))).To(Succeed())
+	w.Eventually(w.ids, patience).Should(BeEmpty())
+	w.Eventually(w.condition("Ready"), patience).Should(And(HavePrefix("False NotPermitted "+one+" is not permitted: its tags"), HaveSuffix(": ask an administrator")))
+	w.cloud.Change(one, func(i *awstest.Instance) {
+		i.Tags = map[string]string{"Role": "blog", "Stage": "live", discovery.GroupTag: "blog-asg"}
+	})
+	w.Eventually(w.ids, patience).Should(ConsistOf(one))
+
+	w.Expect(w.client.Delete(t.Context(), narrow)).To(Succeed())
+	w.Eventually(w.condition("Discovered"), patience).Should(HavePrefix("False NotPermitted no TargetPolicy speaks for the namespace"))
+	w.Eventually(w.ids, patience).Should(BeEmpty())
 }

@@ -39,6 +39,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DeliveryStepApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeploySpec"):
 		return &apiv1alpha1.DeploySpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EC2Permission"):
+		return &apiv1alpha1.EC2PermissionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EC2Source"):
 		return &apiv1alpha1.EC2SourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EnvVar"):
@@ -97,6 +99,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TargetFailureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetHost"):
 		return &apiv1alpha1.TargetHostApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TargetPolicy"):
+		return &apiv1alpha1.TargetPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TargetPolicySpec"):
+		return &apiv1alpha1.TargetPolicySpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetSource"):
 		return &apiv1alpha1.TargetSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetSpec"):

@@ -60,7 +60,7 @@ type Sweeper struct {
 type account struct {
 	// tags are the keys asked for, each with the number of good sweeps that looked for it.
 	tags map[string]int
-	// instances as described last; missing counts the sweeps since.
+	// instances as described last, in a map that is replaced and never changed; missing counts the sweeps since.
 	instances map[string]discovery.Instance
 	missing   map[string]int
 	problem   string
@@ -110,7 +110,7 @@ func (s *Sweeper) View(of discovery.Account, tags []string) discovery.View {
 		s.accounts[of] = a
 	}
 	a.asked = s.Clock.Now()
-	view := discovery.View{Instances: maps.Clone(a.instances), Problem: a.problem, Looks: -1}
+	view := discovery.View{Instances: a.instances, Problem: a.problem, Looks: -1}
 	for _, tag := range tags {
 		looks, known := a.tags[tag]
 		if !known {
@@ -260,25 +260,24 @@ const sureLooks = 2
 
 // take takes over what a sweep found and says whether anything changed.
 func (a *account) take(found []discovery.Instance) (changed bool) {
-	seen := make(map[string]bool, len(found))
+	instances := make(map[string]discovery.Instance, len(found))
+	missing := map[string]int{}
 	for i := range found {
-		id := found[i].ID
-		seen[id] = true
-		before, there := a.instances[id]
+		before, there := a.instances[found[i].ID]
 		changed = changed || !there || !equal(&before, &found[i])
-		a.instances[id] = found[i]
-		delete(a.missing, id)
+		instances[found[i].ID] = found[i]
 	}
-	for id := range a.instances {
-		if seen[id] {
+	for id, before := range a.instances {
+		if _, seen := instances[id]; seen {
 			continue
 		}
-		if a.missing[id]++; a.missing[id] >= sureLooks {
-			delete(a.instances, id)
-			delete(a.missing, id)
+		if missed := a.missing[id] + 1; missed < sureLooks {
+			instances[id], missing[id] = before, missed
+		} else {
 			changed = true
 		}
 	}
+	a.instances, a.missing = instances, missing
 	return changed
 }
 

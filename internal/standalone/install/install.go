@@ -49,10 +49,40 @@ func Everything(ctx context.Context, admin *rest.Config) error {
 	return nil
 }
 
+// Policy makes the TargetPolicy of a standalone installation, unless there is one of any name.
+func Policy(ctx context.Context, admin *rest.Config) error {
+	c, err := client.New(admin, client.Options{})
+	if err != nil {
+		return fmt.Errorf("connect to the API server: %w", err)
+	}
+	objects, err := read("standalone")
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		there := &unstructured.UnstructuredList{}
+		there.SetAPIVersion(o.GetAPIVersion())
+		there.SetKind(o.GetKind() + "List")
+		if err := c.List(ctx, there, client.Limit(1)); err != nil {
+			return fmt.Errorf("look for a %s: %w", o.GetKind(), err)
+		}
+		if len(there.Items) > 0 {
+			continue
+		}
+		if err := c.Create(ctx, o, fieldOwner); err != nil {
+			return fmt.Errorf("make %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return nil
+}
+
 // Objects returns what Everything applies, in order.
-func Objects() ([]*unstructured.Unstructured, error) {
+func Objects() ([]*unstructured.Unstructured, error) { return read("namespace", "crd/bases", "rbac") }
+
+// read returns the objects of the manifests in some directories, in order.
+func read(dirs ...string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
-	for _, dir := range []string{"namespace", "crd/bases", "rbac"} {
+	for _, dir := range dirs {
 		err := fs.WalkDir(config.Manifests, dir, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err

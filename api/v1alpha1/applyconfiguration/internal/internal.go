@@ -232,6 +232,35 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.DriftPolicy
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.EC2Permission
+  map:
+    fields:
+    - name: allInstances
+      type:
+        scalar: boolean
+    - name: autoScalingGroups
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: regions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: roleARNs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: tags
+      type:
+        map:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.TagValue
 - name: com.github.slipway-dev.slipway.api.v1alpha1.EC2Source
   map:
     fields:
@@ -808,6 +837,54 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TargetPolicy
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetPolicySpec
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TargetPolicySpec
+  map:
+    fields:
+    - name: addresses
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: ec2
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.EC2Permission
+          elementRelationship: atomic
+    - name: namespaces
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: pathPrefixes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: sshUsers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TargetSource
   map:
     fields:
