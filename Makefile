@@ -118,7 +118,7 @@ docker-build: ## Build the image of a cluster's processes (IMG).
 
 .PHONY: setup
 setup: ## Install what is missing from Debian's packages.
-	@hack/setup.sh
+	@hack/setup.sh test
 
 .PHONY: controlplane
 controlplane: ## Compile etcd, kube-apiserver, kube-controller-manager and kubectl, once (about 8 minutes).

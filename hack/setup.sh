@@ -2,7 +2,8 @@
 # Copyright The Slipway Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the Debian packages that tests and demo need and that are missing. One apt-get update, only when needed.
+# Installs the Debian packages that the demo needs and that are missing; with "test" also those of the tests alone. One
+# apt-get update, only when needed.
 set -euo pipefail
 
 say() { echo "setup: $*" >&2; }
@@ -13,6 +14,8 @@ needed=(
   dockerd=docker.io docker=docker.io mmdebstrap=mmdebstrap busybox=busybox-static
   git=git make=make curl=curl openssl=openssl flock=util-linux setpriv=util-linux dash=dash
 )
+
+[ "${1-}" != test ] || needed+=(ansible-playbook=ansible-core)
 
 missing=()
 for pair in "${needed[@]}"; do
