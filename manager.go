@@ -5,7 +5,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,8 +39,23 @@ type managerOptions struct {
 	deliveries       int
 	ec2Period        time.Duration
 	leaderElect      bool
+	lease            leaseOptions
 	metricsAddress   string
 	healthAddress    string
+}
+
+// leaseOptions are the times of leader election, after client-go's package leaderelection.
+type leaseOptions struct {
+	duration, renew, retry time.Duration
+}
+
+// valid says whether the times fit: who can't renew must have stopped before another may begin.
+func (o leaseOptions) valid() error {
+	if o.retry <= 0 || o.renew < 2*o.retry || o.duration <= o.renew {
+		return fmt.Errorf("--lease-duration (%s) must be longer than --lease-renew-deadline (%s), and that at least twice --lease-retry-period (%s)",
+			o.duration, o.renew, o.retry)
+	}
+	return nil
 }
 
 func (o *managerOptions) addFlags(c *cobra.Command) {
@@ -57,6 +74,9 @@ func managerCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			startLogging()
+			if err := o.lease.valid(); err != nil {
+				return err
+			}
 			config, err := ctrl.GetConfig()
 			if err != nil {
 				return fmt.Errorf("find the API server: %w", err)
@@ -68,6 +88,9 @@ func managerCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease slipway-manager")
+	f.DurationVar(&o.lease.duration, "lease-duration", 15*time.Second, "how long a leader that is not heard of is waited for before another takes over")
+	f.DurationVar(&o.lease.renew, "lease-renew-deadline", 10*time.Second, "how long a leader tries to renew its lease before it ends")
+	f.DurationVar(&o.lease.retry, "lease-retry-period", 2*time.Second, "how often the lease is tried and renewed")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8443", "where metrics are served over https to who may get /metrics; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
 	c.AddCommand(managerRotateCommand())
@@ -88,7 +111,6 @@ func runManager(ctx context.Context, config *rest.Config, o managerOptions, read
 	// The API server's own priority and fairness limits the manager; the client's would slow every rollout.
 	config.QPS, config.UserAgent = -1, "slipway-manager/"+version
 	scheme := newScheme()
-	lease, renew, retry := 15*time.Second, 10*time.Second, 2*time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		// Secrets are read one by one, by name: no list of them is ever asked for or kept.
@@ -98,7 +120,7 @@ func runManager(ctx context.Context, config *rest.Config, o managerOptions, read
 		},
 		HealthProbeBindAddress: o.healthAddress,
 		LeaderElection:         o.leaderElect, LeaderElectionID: "slipway-manager", LeaderElectionNamespace: trust.Namespace,
-		LeaseDuration: &lease, RenewDeadline: &renew, RetryPeriod: &retry, LeaderElectionReleaseOnCancel: true,
+		LeaseDuration: &o.lease.duration, RenewDeadline: &o.lease.renew, RetryPeriod: &o.lease.retry, LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
@@ -106,7 +128,7 @@ func runManager(ctx context.Context, config *rest.Config, o managerOptions, read
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+	if err := mgr.AddReadyzCheck("caches", cachesFilled(mgr)); err != nil {
 		return err
 	}
 	if err := addControllers(ctx, mgr, o); err != nil {
@@ -120,6 +142,18 @@ func runManager(ctx context.Context, config *rest.Config, o managerOptions, read
 		}
 	}()
 	return mgr.Start(ctx)
+}
+
+// cachesFilled says whether the manager sees the cluster. Who stands by has nothing to fill.
+func cachesFilled(mgr ctrl.Manager) healthz.Checker {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
 }
 
 // ownerID is how this installation is known to hosts.

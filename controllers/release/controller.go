@@ -115,7 +115,7 @@ func (r *Reconciler) phases() []phase {
 // Reconcile brings one Release one step on.
 func (r *Reconciler) Reconcile(ctx context.Context, release *v1alpha1.Release) (reconcile.Result, error) {
 	if conditions.IsTrue(release.Status.Conditions, v1alpha1.ConditionFinished) {
-		return reconcile.Result{}, r.letGo(ctx, release)
+		return conflictIsRequeue(r.letGo(ctx, release))
 	}
 	if release.Status.StartTime == nil {
 		return r.greet(ctx, release)
@@ -137,7 +137,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, release *v1alpha1.Release) (
 	}
 	r.announce(before, l, out)
 	if done {
-		return reconcile.Result{}, r.letGo(ctx, release)
+		return conflictIsRequeue(r.letGo(ctx, release))
 	}
 	if out.kind == retrying {
 		log.FromContext(ctx).Info("will try again", "reason", out.reason, "error", out.message, "after", result.RequeueAfter)

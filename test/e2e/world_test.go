@@ -8,6 +8,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	shared = w
-	return m.Run()
+	code := m.Run()
+	if everything := flag.Lookup("test.run").Value.String() == ""; code == 0 && everything {
+		if err := w.rights(); err != nil {
+			fmt.Fprintln(os.Stderr, "test/e2e:", err)
+			return 1
+		}
+	}
+	return code
 }
 
 func (w *world) prepare() error {

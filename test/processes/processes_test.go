@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/standalone/controlplane"
 	"github.com/slipway-dev/slipway/test/env"
 	"github.com/slipway-dev/slipway/test/hosts"
+	"github.com/slipway-dev/slipway/test/rights"
 )
 
 func TestMain(m *testing.M) { env.Main(m) }
@@ -53,6 +55,18 @@ type cluster struct {
 	service   *v1alpha1.Service
 }
 
+// bare is a namespace and the program, without hosts and processes.
+func bare(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, g: NewWithT(t), dir: t.TempDir(), client: env.Client(t), namespace: env.Namespace(t)}
+	c.binary = filepath.Join(c.dir, "slipway")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", c.binary, ".")
+	build.Dir = "../.."
+	out, err := build.CombinedOutput()
+	c.g.Expect(err).NotTo(HaveOccurred(), string(out))
+	return c
+}
+
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	if err := hosts.Available(); err != nil {
@@ -61,12 +75,8 @@ func newCluster(t *testing.T) *cluster {
 		}
 		t.Skip(err)
 	}
-	c := &cluster{t: t, g: NewWithT(t), dir: t.TempDir(), client: env.Client(t), namespace: env.Namespace(t)}
-	c.binary = filepath.Join(c.dir, "slipway")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", c.binary, ".")
-	build.Dir = "../.."
-	out, err := build.CombinedOutput()
-	c.g.Expect(err).NotTo(HaveOccurred(), string(out))
+	c := bare(t)
+	var err error
 	c.fleet, err = hosts.Start(t.Context(), hosts.Options{Dir: filepath.Join(c.dir, "hosts"), Count: 3})
 	c.g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { c.g.Expect(c.fleet.Stop()).To(Succeed()) })
@@ -112,7 +122,8 @@ func (c *cluster) run(name string, config *rest.Config, args ...string) *exec.Cm
 
 // manager starts a manager.
 func (c *cluster) manager(name string) *exec.Cmd {
-	return c.run(name, env.Manager(c.t), "manager", "--metrics-address", "0", "--health-address", "0", "--slipway-image", "slipway:test")
+	return c.run(name, env.Manager(c.t), "manager", "--metrics-address", "0", "--health-address", "0", "--slipway-image", "slipway:test",
+		"--lease-duration", "6s", "--lease-renew-deadline", "4s", "--lease-retry-period", "1s")
 }
 
 // leader waits until somebody other than not holds the lease.
@@ -227,13 +238,13 @@ func (c *cluster) fences() []string {
 	return out
 }
 
-// TestAStaleLeaderHarmsNothing freezes the leading manager in mid-wave past its lease. Another takes over and ends the
-// rollout; when the first one wakes up it leads no more, and no host goes back.
-func TestAStaleLeaderHarmsNothing(t *testing.T) {
+// TestLeadersThatFreezeAndDie freezes the leading manager in mid-wave past its lease. Another takes over and ends the
+// rollout; when the first one wakes up it leads no more, and no host goes back. Then a leader is killed in mid-wave.
+func TestLeadersThatFreezeAndDie(t *testing.T) {
 	c := newCluster(t)
 	first := c.manager("manager-1")
 	leading := c.leader("")
-	c.manager("manager-2")
+	second := c.manager("manager-2")
 	c.declare()
 	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)
 	c.built(one, "one\n")
@@ -253,11 +264,45 @@ func TestAStaleLeaderHarmsNothing(t *testing.T) {
 	c.g.Expect(first.Process.Signal(syscall.SIGCONT)).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- first.Wait() }()
-	c.g.Eventually(ended, 30*time.Second).Should(Receive(HaveOccurred()), "who lost the lease ends, and is started again as a standby")
+	c.g.Eventually(ended, time.Minute).Should(Receive(HaveOccurred()), "who lost the lease ends, and is started again as a standby")
 	c.g.Expect(c.live()).To(HaveEach("two\n"))
 	c.g.Expect(c.fences()).To(Equal(fences))
 
 	c.release("back", one) // the new leader goes on working
 	c.succeeded("back")
 	c.g.Expect(c.live()).To(HaveEach("one\n"))
+
+	// The leader is killed in mid-wave: who stood by ends the rollout, with fences that only grew.
+	standby := c.manager("manager-3")
+	leading = c.leader("")
+	fences = c.fences()
+	c.release("blog-3", two)
+	c.updated("blog-3", 1)
+	c.g.Expect(second.Process.Kill()).To(Succeed())
+	c.leader(leading)
+	c.succeeded("blog-3")
+	c.g.Expect(c.live()).To(HaveEach("two\n"))
+	for i, fence := range c.fences() {
+		c.g.Expect(number(c.g, fence)).To(BeNumerically(">", number(c.g, fences[i])))
+	}
+	c.g.Expect(standby.Process.Signal(syscall.Signal(0))).To(Succeed())
+	c.rights()
+}
+
+// number of a line "fence N".
+func number(g *WithT, line string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(line, "fence "))
+	g.Expect(err).NotTo(HaveOccurred(), line)
+	return n
+}
+
+// rights were enough: nothing that manager and depot asked for was denied.
+func (c *cluster) rights() {
+	c.t.Helper()
+	for _, account := range []string{"slipway-manager", "slipway-depot"} {
+		used, denied, err := rights.Used(env.ControlPlane(c.t).AuditLog(), account)
+		c.g.Expect(err).NotTo(HaveOccurred())
+		c.g.Expect(used).NotTo(BeEmpty())
+		c.g.Expect(denied).To(BeEmpty())
+	}
 }

@@ -201,7 +201,11 @@ func (c *ControlPlane) startEtcd() error {
 }
 
 func (c *ControlPlane) startAPIServer() error {
-	return c.start("kube-apiserver",
+	audit, err := c.auditFlags()
+	if err != nil {
+		return err
+	}
+	return c.start("kube-apiserver", append(audit,
 		fmt.Sprintf("--etcd-servers=https://127.0.0.1:%d", c.ports.Etcd),
 		"--etcd-cafile="+c.file("etcd-ca.crt"), "--etcd-certfile="+c.file("etcd-client.crt"), "--etcd-keyfile="+c.file("etcd-client.key"),
 		"--bind-address="+c.options.Bind, fmt.Sprintf("--secure-port=%d", c.ports.API),
@@ -215,7 +219,7 @@ func (c *ControlPlane) startAPIServer() error {
 		"--kubelet-client-certificate="+c.file("kubelet-client.crt"), "--kubelet-client-key="+c.file("kubelet-client.key"),
 		"--kubelet-certificate-authority="+c.file("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
 		"--profiling=false",
-	)
+	)...)
 }
 
 func (c *ControlPlane) startControllerManager() error {
