@@ -13,10 +13,34 @@ import (
 
 // unused are rights that the tests here do not need, each with who does.
 var unused = map[string]map[rights.Right]string{
-	"slipway-manager": {},
-	"slipway-depot":   {},
-	"slipway-binder":  {},
+	"slipway-manager": {
+		"create targets.slipway.dev":                       "asked for, beside patch, by an apply that makes a Target",
+		"delete targets.slipway.dev":                       "a host leaves: test/fleet",
+		"delete releases.slipway.dev":                      "the history of Releases made for spec.revision is longer than revisionHistoryLimit",
+		"patch events.events.k8s.io":                       "an Event that repeats",
+		"update services/finalizers.slipway.dev":           ownerReferences,
+		"update releases/finalizers.slipway.dev":           ownerReferences,
+		"update jobs/finalizers.batch":                     ownerReferences,
+		"create leases.coordination.k8s.io":                "two managers: test/processes",
+		"get leases.coordination.k8s.io":                   "two managers: test/processes",
+		"update leases.coordination.k8s.io":                "two managers: test/processes",
+		"create events":                                    "leader election: test/processes",
+		"patch events":                                     "leader election: test/processes",
+		"create tokenreviews.authentication.k8s.io":        "who reads metrics: test/processes",
+		"create subjectaccessreviews.authorization.k8s.io": "who reads metrics: test/processes",
+		"update configmaps":                                "the authority of managers rotates: internal/trust",
+		"update secrets":                                   "the authority of managers rotates: internal/trust",
+	},
+	"slipway-depot": {
+		"create tokenreviews.authentication.k8s.io":        "who reads metrics: test/processes",
+		"create subjectaccessreviews.authorization.k8s.io": "who reads metrics: test/processes",
+		"update configmaps":                                "its address or its authority changes: internal/trust",
+	},
+	"slipway-binder": {},
 }
+
+// ownerReferences may block deletion only with this, where OwnerReferencesPermissionEnforcement is on.
+const ownerReferences = "clusters with OwnerReferencesPermissionEnforcement"
 
 // rights compares, when all tests have run, what the roles grant with what was done: nothing was denied, and nothing is
 // granted that nobody needs.

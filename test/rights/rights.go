@@ -130,11 +130,16 @@ func Used(log, account string) (used map[Right]bool, denied []string, err error)
 	return used, denied, nil
 }
 
-// Needless lists what is granted to a service account and neither used nor excused, and what is excused without need.
+// Needless lists what is granted to a service account and neither used nor excused, and what is excused without need. Who
+// watches may list: where the API server can't stream a list, client-go asks for it.
 func Needless(granted, used map[Right]bool, excused map[Right]string) []Right {
 	var needless []Right
 	for r := range granted {
-		if _, known := excused[r]; !used[r] && !known {
+		_, known := excused[r]
+		if resource, lists := strings.CutPrefix(string(r), "list "); lists && used["watch "+Right(resource)] {
+			known = true
+		}
+		if !used[r] && !known {
 			needless = append(needless, r)
 		}
 	}

@@ -34,7 +34,9 @@ type clients struct {
 }
 
 // DescribeAutoScalingGroups implements API.
-func (c clients) DescribeAutoScalingGroups(ctx context.Context, in *autoscaling.DescribeAutoScalingGroupsInput, o ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
+func (c clients) DescribeAutoScalingGroups(
+	ctx context.Context, in *autoscaling.DescribeAutoScalingGroupsInput, o ...func(*autoscaling.Options),
+) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
 	return c.groups.DescribeAutoScalingGroups(ctx, in, o...)
 }
 
