@@ -141,7 +141,12 @@ func newWorld(t *testing.T) *world {
 // start makes a new manager: all that the old one had in memory is gone.
 func (w *world) start() {
 	manager := env.Manager(w.t)
-	mortal := interceptor.NewClient(watching(w.t, manager), interceptor.Funcs{
+	reader := watching(w.t, manager)
+	mortal := interceptor.NewClient(reader, interceptor.Funcs{
+		// In the manager this is the cache, which lists and watches and needs no right to get.
+		Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			return w.client.Get(ctx, key, o, opts...)
+		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return w.write(func() error { return c.Create(ctx, o, opts...) })
 		},
@@ -156,7 +161,7 @@ func (w *world) start() {
 		},
 	})
 	w.r = New(Options{
-		Client: mortal, Reader: mortal, Depot: w.out, Resolver: w.out, Images: images{}, BuildLogs: logs{},
+		Client: mortal, Reader: reader, Depot: w.out, Resolver: w.out, Images: images{}, BuildLogs: logs{},
 		Endpoint:        func() (depot.Endpoint, error) { return depot.Endpoint{Host: "depot", Port: 2222}, nil },
 		BuildCredential: func(depot.BuildGrant, time.Duration) ([]byte, []byte, error) { return []byte("k"), []byte("c"), nil },
 		SlipwayImage:    "slipway:test", Clock: clock.RealClock{}, Events: events.NewFakeRecorder(1000),
