@@ -16,7 +16,8 @@ var unused = map[string]map[rights.Right]string{
 	"slipway-manager": {
 		"create targets.slipway.dev":                       "asked for, beside patch, by an apply that makes a Target",
 		"delete targets.slipway.dev":                       "a host leaves: test/fleet",
-		"delete releases.slipway.dev":                      "the history of Releases made for spec.revision is longer than revisionHistoryLimit",
+		"delete releases.slipway.dev":                      "the history of Releases made for spec.revision is longer than revisionHistoryLimit: controllers/service",
+		"delete controllerrevisions.apps":                  "nothing names a frozen spec any more: controllers/service",
 		"patch events.events.k8s.io":                       "an Event that repeats",
 		"update services/finalizers.slipway.dev":           ownerReferences,
 		"update releases/finalizers.slipway.dev":           ownerReferences,
