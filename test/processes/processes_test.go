@@ -59,6 +59,9 @@ type cluster struct {
 func bare(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, g: NewWithT(t), dir: t.TempDir(), client: env.Client(t), namespace: env.Namespace(t)}
+	// The lease of an earlier test, whose managers were killed, is not one of a manager of this one.
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "slipway-system", Name: "slipway-manager"}}
+	c.g.Expect(client.IgnoreNotFound(c.client.Delete(t.Context(), lease))).To(Succeed())
 	c.binary = filepath.Join(c.dir, "slipway")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", c.binary, ".")
 	build.Dir = "../.."
