@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/slipway-dev/slipway/controllers"
+	"github.com/slipway-dev/slipway/internal/bindings"
 	"github.com/slipway-dev/slipway/internal/buildlog"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	depotclient "github.com/slipway-dev/slipway/internal/depot/client"
@@ -52,11 +53,17 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	if err := mgr.Add(instances); err != nil {
 		return fmt.Errorf("add the sweeps of EC2: %w", err)
 	}
+	booted := bindings.New(depot, slog.Default().With("process", "bindings"))
+	if err := mgr.Add(booted); err != nil {
+		return fmt.Errorf("follow the hosts that boot: %w", err)
+	}
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Depot:           depot,
 		Endpoint:        endpoint.Get,
 		Finder:          instances,
 		Found:           instances.Found(),
+		Bindings:        booted,
+		Booted:          booted.News(),
 		Delivery:        hosts,
 		PullCredential:  authority.Pull,
 		Resolver:        gitsource.NewResolver(gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),

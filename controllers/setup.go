@@ -36,6 +36,9 @@ type Options struct {
 	// Finder looks at clouds; Found brings the accounts of which it knows something new.
 	Finder discovery.Finder
 	Found  <-chan event.TypedGenericEvent[discovery.Account]
+	// Bindings knows the host keys of instances that booted by themselves; Booted brings the ids of those that did.
+	Bindings target.Bindings
+	Booted   <-chan event.TypedGenericEvent[string]
 	// Delivery reaches hosts; PullCredential mints what a host shows to the depot.
 	Delivery       delivery.Driver
 	PullCredential delivery.Credential
@@ -64,7 +67,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	c, reader, counts := mgr.GetClient(), mgr.GetAPIReader(), metrics.New(o.Metrics)
 	for name, setup := range map[string]func(ctrl.Manager) error{
 		"service": service.New(service.Options{
-			Client: c, Depot: o.Depot, Finder: o.Finder, Found: o.Found, Clock: o.Clock,
+			Client: c, Depot: o.Depot, Endpoint: o.Endpoint, Finder: o.Finder, Found: o.Found, Clock: o.Clock,
 			Events: mgr.GetEventRecorder("slipway-service"), Metrics: counts,
 		}).SetupWithManager,
 		"release": release.New(release.Options{
@@ -74,10 +77,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}).SetupWithManager,
 		"rollout": rollout.New(rollout.Options{
 			Client: c, Reader: reader, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-rollout"), Metrics: counts,
-			Concurrency: o.Deliveries,
+			OwnerID: o.OwnerID, Concurrency: o.Deliveries,
 		}).SetupWithManager,
 		"target": target.New(target.Options{
 			Client: c, Reader: reader, Finder: o.Finder, Delivery: o.Delivery, Endpoint: o.Endpoint, PullCredential: o.PullCredential,
+			Bindings: o.Bindings, Booted: o.Booted,
 			OwnerID: o.OwnerID, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-target"), Metrics: counts, Concurrency: o.Deliveries,
 		}).SetupWithManager,
 	} {
@@ -101,6 +105,12 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 	if err != nil {
 		return fmt.Errorf("index Targets by Service: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.Target{}, target.HostField, func(object client.Object) []string {
+		return []string{object.(*v1alpha1.Target).Spec.Host.ID}
+	})
+	if err != nil {
+		return fmt.Errorf("index Targets by host: %w", err)
 	}
 	return nil
 }

@@ -174,6 +174,8 @@ const (
 	ReasonUnreachable = "Unreachable"
 	// ReasonHostKeyMismatch says that the host showed another key than the pinned one.
 	ReasonHostKeyMismatch = "HostKeyMismatch"
+	// ReasonRepinned says that a person consented to another host key.
+	ReasonRepinned = "Repinned"
 	// ReasonHostKeyUnknown says that no key of the host is listed.
 	ReasonHostKeyUnknown = "HostKeyUnknown"
 	// ReasonLoginRefused says that the host did not accept the user or its key.

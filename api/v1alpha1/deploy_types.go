@@ -85,6 +85,14 @@ type DeploySpec struct {
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('6h')",message="must be between 10s and 6h"
 	Timeout metav1.Duration `json:"timeout,omitzero"`
+	// ServeUnits are the systemd units of the host that serve the release, such as nginx.service. A host that boots starts
+	// them when it runs the right release, or after two minutes without one.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=100
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9:_.@-]+\.(service|socket|target)$`
+	ServeUnits []string `json:"serveUnits,omitempty"`
 	// Hooks run on each host around the switch.
 	// +optional
 	Hooks HostHooks `json:"hooks,omitzero"`

@@ -18,6 +18,9 @@ const (
 	LabelBuildNode = "slipway.dev/build-node"
 	// TaintBuildNode keeps other Pods off a Node that runs build Pods only.
 	TaintBuildNode = "slipway.dev/build-only"
+	// AnnotationRepin on a Target is a person's consent to another host key: "USER FINGERPRINT [REASON]", where USER is who
+	// writes it and FINGERPRINT that of the new key, as ssh-keygen -lf prints it.
+	AnnotationRepin = "slipway.dev/repin"
 	// AnnotationImage carries the image as the Service names it on a Job whose containers run it by digest.
 	AnnotationImage = "slipway.dev/image"
 )

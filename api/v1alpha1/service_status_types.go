@@ -50,6 +50,17 @@ type ReleaseRecord struct {
 	Since *metav1.Time `json:"since,omitempty"`
 }
 
+// BootStatus says where the user-data is.
+type BootStatus struct {
+	// ConfigMapRef names the ConfigMap of this namespace; its key "user-data" is a boothook of cloud-init.
+	// +optional
+	ConfigMapRef *LocalReference `json:"configMapRef,omitempty"`
+	// Message says why there is none, or why it is not up to date.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+}
+
 // ReleaseOutcome records how a Release ended.
 type ReleaseOutcome struct {
 	// Release is the name of the Release.
@@ -205,6 +216,9 @@ type ServiceStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	History []ReleaseOutcome `json:"history,omitempty"`
+	// Boot says where the user-data is with which hosts get their release by themselves.
+	// +optional
+	Boot *BootStatus `json:"boot,omitempty"`
 	// Wave is the last wave of Targets.
 	// +optional
 	Wave *Wave `json:"wave,omitempty"`

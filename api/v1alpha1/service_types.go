@@ -39,6 +39,10 @@ type ServiceSpec struct {
 	// +required
 	Deploy DeploySpec `json:"deploy"`
 
+	// Boot says how hosts get their release by themselves when they start.
+	// +optional
+	Boot *BootSpec `json:"boot,omitempty"`
+
 	// Rollout says how many hosts may change at once, and for how long one rollout may make no progress.
 	// +optional
 	// +kubebuilder:default={}
@@ -243,8 +247,17 @@ type SSHSpec struct {
 	HostKeys HostKeys `json:"hostKeys"`
 }
 
+// BootSpec says how hosts get their release by themselves when they start. EC2 instances need nothing of it.
+type BootSpec struct {
+	// KeySecretRef names a Secret (type kubernetes.io/ssh-auth) of this namespace. Hosts without an EC2 instance identity
+	// that hold its private key as /etc/slipway/key may read the release at boot, and do nothing else with it. The public
+	// half, in the key "ssh-publickey", is enough; without it that of "ssh-privatekey" is taken.
+	// +optional
+	KeySecretRef *LocalReference `json:"keySecretRef,omitempty"`
+}
+
 // HostKeyPolicy says how a host's key is trusted.
-// +kubebuilder:validation:Enum=Known;CA;FirstUse
+// +kubebuilder:validation:Enum=Known;CA;Bound;FirstUse
 type HostKeyPolicy string
 
 const (
@@ -252,14 +265,18 @@ const (
 	HostKeysKnown HostKeyPolicy = "Known"
 	// HostKeysCA trusts host certificates signed by a @cert-authority of a known_hosts file.
 	HostKeysCA HostKeyPolicy = "CA"
+	// HostKeysBound trusts the key that an EC2 instance bound to itself at the depot when it booted with the user-data of
+	// status.boot. Nothing is trusted before.
+	HostKeysBound HostKeyPolicy = "Bound"
 	// HostKeysFirstUse pins the key seen at the first connection; a changed key is refused from then on.
 	HostKeysFirstUse HostKeyPolicy = "FirstUse"
 )
 
 // HostKeys says how a host proves itself.
-// +kubebuilder:validation:XValidation:rule="self.policy == 'FirstUse' || has(self.configMapRef)",message="policy Known and policy CA need configMapRef: a ConfigMap with the key known_hosts"
+// +kubebuilder:validation:XValidation:rule="self.policy in ['FirstUse', 'Bound'] || has(self.configMapRef)",message="policy Known and policy CA need configMapRef: a ConfigMap with the key known_hosts"
 type HostKeys struct {
-	// Policy is Known (listed keys), CA (certificates of a listed authority) or FirstUse (pin what is seen first).
+	// Policy is Known (listed keys), CA (certificates of a listed authority), Bound (instances that booted with the user-data
+	// of status.boot have proved their keys) or FirstUse (pin what is seen first).
 	// Default Known.
 	// +optional
 	// +kubebuilder:default=Known

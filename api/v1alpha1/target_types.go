@@ -155,7 +155,14 @@ type TargetStatus struct {
 	// Delivery is the last delivery.
 	// +optional
 	Delivery *DeliveryStatus `json:"delivery,omitempty"`
-	// HostKey is the pinned key of the host in authorized_keys format (policy FirstUse).
+	// Boot is how the host fared when it started last, if it got its release by itself.
+	// +optional
+	Boot *BootResult `json:"boot,omitempty"`
+	// Repin is a person's consent to another host key, as it was acted on last.
+	// +optional
+	Repin *RepinStatus `json:"repin,omitempty"`
+	// HostKey is the pinned key of the host in authorized_keys format (policies Bound and FirstUse). After a person named
+	// another one it is that one's fingerprint, until the host has shown it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	HostKey string `json:"hostKey,omitempty"`
@@ -232,4 +239,38 @@ type TargetList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []Target `json:"items"`
+}
+
+// BootResult is how a host fared when it started.
+type BootResult struct {
+	// Time of its report.
+	// +required
+	Time metav1.Time `json:"time"`
+	// Digest that it runs, if it got so far.
+	// +optional
+	// +kubebuilder:validation:MaxLength=80
+	Digest string `json:"digest,omitempty"`
+	// Reason in one word if it failed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// Message for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// RepinStatus records that a person consented to another host key.
+type RepinStatus struct {
+	// Request is the value of the annotation slipway.dev/repin that was acted on.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Request string `json:"request"`
+	// Before is the fingerprint of the key that was pinned until then.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Before string `json:"before,omitempty"`
+	// Time when it was acted on.
+	// +required
+	Time metav1.Time `json:"time"`
 }

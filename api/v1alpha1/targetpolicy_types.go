@@ -3,7 +3,12 @@
 
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // TargetPolicySpec says which hosts the Services of some namespaces may reach, and how. A host is reached when one policy
 // permits all of it: its address or instance, the SSH user and the path. What a list leaves out is refused.
@@ -46,6 +51,14 @@ type TargetPolicySpec struct {
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:items:Pattern=`^/([A-Za-z0-9._+@-]+(/[A-Za-z0-9._+@-]+)*)?$`
 	PathPrefixes []string `json:"pathPrefixes"`
+}
+
+// SpeaksFor says whether the policy speaks for a namespace.
+func (s *TargetPolicySpec) SpeaksFor(namespace string) bool {
+	return slices.ContainsFunc(s.Namespaces, func(pattern string) bool {
+		start, open := strings.CutSuffix(pattern, "*")
+		return pattern == namespace || open && strings.HasPrefix(namespace, start)
+	})
 }
 
 // EC2Permission permits instances.

@@ -42,20 +42,22 @@ const (
 	settle = time.Second
 )
 
-// Answers keeps the manager's last word on hosts: the depot does.
-type Answers interface {
-	SetAnswers(ctx context.Context, answers []depot.Answer) error
+// Depot keeps the manager's last word on Services and their hosts.
+type Depot interface {
+	SetWord(ctx context.Context, w depot.Word) error
 }
 
 // Options are the controller's collaborators.
 type Options struct {
 	Client client.Client
-	// Reader reads past the cache: whether a member of a wave that the cache does not show is gone.
+	// Reader reads past the cache: whether a member of a wave that the cache does not show is gone, and Secrets.
 	Reader client.Reader
 	// Depot is told what each host should run, for hosts that boot while the manager is down.
-	Depot  Answers
+	Depot  Depot
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
+	// OwnerID identifies this installation on hosts.
+	OwnerID string
 	// Metrics count what is done. Default: nobody reads them.
 	Metrics *metrics.Metrics
 	// Concurrency is how many hosts of one Service are delivered to at once. Default rollout.DefaultConcurrency.
@@ -68,7 +70,7 @@ type Options struct {
 // Reconciler moves Targets.
 type Reconciler struct {
 	Options
-	answers *answers
+	words *words
 }
 
 // New returns a Reconciler.
@@ -82,7 +84,7 @@ func New(o Options) *Reconciler {
 	if o.DriftQuiet <= 0 {
 		o.DriftQuiet = rollout.DefaultDriftQuiet
 	}
-	return &Reconciler{Options: o, answers: newAnswers(o.Depot, o.Clock, o.Metrics)}
+	return &Reconciler{Options: o, words: newWords(o.Depot, o.Clock, o.Metrics)}
 }
 
 // SetupWithManager registers the controller. The cache must index Targets by ServiceField.
@@ -91,6 +93,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Service{}).
 		Watches(&v1alpha1.Target{}, serviceOf(targetService)).
 		Watches(&v1alpha1.Release{}, serviceOf(releaseService), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.TargetPolicy{}, r.all()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 10*time.Minute),
@@ -102,7 +105,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 // Reconcile completes the recorded wave, and only then plans another.
 func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (reconcile.Result, error) {
 	if !service.DeletionTimestamp.IsZero() {
-		r.answers.forget(service.UID)
+		r.words.forget(service.UID)
 		return reconcile.Result{}, nil
 	}
 	targets, err := r.targets(ctx, service)
@@ -122,8 +125,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	}
 	plan := rollout.Compute(input)
 	if len(plan.Members) == 0 {
-		after := r.answers.tell(ctx, service, targets)
-		return reconcile.Result{RequeueAfter: sooner(plan.After, after)}, nil
+		word, err := r.word(ctx, service, targets)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		return reconcile.Result{RequeueAfter: sooner(plan.After, r.words.tell(ctx, word))}, nil
 	}
 	wave, err := r.record(ctx, service, plan)
 	if err != nil {

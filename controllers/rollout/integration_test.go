@@ -45,23 +45,24 @@ const patience = 30 * time.Second
 // answers is a depot that remembers what it was told.
 type answers struct {
 	mu   sync.Mutex
-	last map[string]depot.Answer
+	last depot.Word
 }
 
-func (a *answers) SetAnswers(_ context.Context, list []depot.Answer) error {
+func (a *answers) SetWord(_ context.Context, word depot.Word) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.last = map[string]depot.Answer{}
-	for _, answer := range list {
-		a.last[answer.Host] = answer
-	}
+	a.last = word
 	return nil
 }
 
 func (a *answers) digest(host string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.last[host].Digest
+	known := a.last.Host(host)
+	if known == nil {
+		return ""
+	}
+	return known.Digest
 }
 
 // fixture is a Service with Targets, as the service controller makes them, and machines behind them.

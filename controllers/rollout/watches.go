@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -38,4 +39,20 @@ func serviceOf(name func(client.Object) string) handler.EventHandler {
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
 	}
+}
+
+// all wakes all Services: the depot is told of policies too.
+func (r *Reconciler) all() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+		var services v1alpha1.ServiceList
+		if err := r.Client.List(ctx, &services); err != nil {
+			log.FromContext(ctx).Error(err, "list Services")
+			return nil
+		}
+		requests := make([]reconcile.Request, len(services.Items))
+		for i := range services.Items {
+			requests[i].NamespacedName = client.ObjectKeyFromObject(&services.Items[i])
+		}
+		return requests
+	})
 }

@@ -8,6 +8,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +43,8 @@ const resync = 10 * time.Minute
 type Options struct {
 	Client client.Client
 	Depot  depot.Manager
+	// Endpoint says where hosts reach the depot.
+	Endpoint func() (depot.Endpoint, error)
 	// Finder looks at clouds; Found brings the accounts of which it knows something new.
 	Finder discovery.Finder
 	Found  <-chan event.TypedGenericEvent[discovery.Account]
@@ -57,6 +60,8 @@ type Options struct {
 type Reconciler struct {
 	Options
 	kept *kept
+	// booted are the user-data that were written, by the Service's UID.
+	booted sync.Map
 }
 
 // New returns a Reconciler.
@@ -129,6 +134,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 		service.Status.Requested = wish
 	}
 	summarize(f)
+	r.userData(ctx, service)
 	if err := conditions.PatchStatus(ctx, r.Client, before, service, FieldOwner); err != nil {
 		return conflictIsRequeue(err)
 	}
@@ -185,6 +191,7 @@ func (r *Reconciler) delete(ctx context.Context, service *v1alpha1.Service) erro
 	r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonTargetsReleased, "Delete",
 		"the records of %d Targets are removed; the hosts were not touched and go on serving what they serve", service.Status.Targets.Total)
 	r.Metrics.Forget(service.Namespace, service.Name)
+	r.silence(ctx, service)
 	before := service.DeepCopy()
 	controllerutil.RemoveFinalizer(service, v1alpha1.Finalizer)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

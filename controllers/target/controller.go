@@ -18,8 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/delivery"
@@ -43,6 +45,10 @@ type Options struct {
 	Finder discovery.Finder
 	// Delivery reaches hosts.
 	Delivery delivery.Driver
+	// Bindings knows the host keys of instances that booted with Slipway's user-data; Booted brings the ids of those that
+	// did.
+	Bindings Bindings
+	Booted   <-chan event.TypedGenericEvent[string]
 	// Endpoint says where hosts pull from. While it fails, hosts get only what they hold already.
 	Endpoint func() (depot.Endpoint, error)
 	// PullCredential mints what a host shows to the depot.
@@ -81,8 +87,12 @@ func New(o Options) *Reconciler {
 
 // SetupWithManager registers the controller. The cache must index Targets by ServiceField.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.Target{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+	b := ctrl.NewControllerManagedBy(mgr)
+	if r.Booted != nil {
+		b = b.WatchesRawSource(source.TypedChannel(r.Booted, r.targetsOfInstance()))
+	}
+	return b.
+		For(&v1alpha1.Target{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, repinned()))).
 		Watches(&v1alpha1.Target{}, r.siblingsOfDrifted()).
 		Watches(&v1alpha1.Service{}, r.targetsOfService(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, ledOrLeft()))).
 		WithOptions(controller.Options{
@@ -126,10 +136,19 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 			return lesson{}, err
 		}
 	}
+	if err := r.repin(ctx, j); err != nil {
+		return lesson{}, err
+	}
+	if err := r.booted(ctx, j); err != nil {
+		return lesson{}, err
+	}
 	if problem := r.permitted(ctx, j); problem != nil {
 		return r.reportProblem(ctx, j, problem)
 	}
 	if problem := r.access(ctx, j); problem != nil {
+		return r.reportProblem(ctx, j, problem)
+	}
+	if problem := r.hostKey(j); problem != nil {
 		return r.reportProblem(ctx, j, problem)
 	}
 	v := decide(j.facts(nil))

@@ -172,7 +172,7 @@ func TestKeepNamesAllThatTheHostMayNeedAgain(t *testing.T) {
 	j.service.Status = v1alpha1.ServiceStatus{Current: record("current"), Previous: record("previous"), Rolling: record("order"),
 		History: []v1alpha1.ReleaseOutcome{{Digest: "current", Outcome: "Succeeded"}, {Digest: "bad", Outcome: "Failed"},
 			{Digest: "older", Outcome: "Succeeded"}, {Digest: "oldest", Outcome: "Succeeded"}}}
-	g.Expect(keep(j)).To(Equal([]string{"order", "current", "previous", "running", "older"}))
+	g.Expect(keep(j)).To(Equal([]string{"current", "older", "order", "previous", "running"}))
 }
 
 func TestAHostThatSwitchedAndFailedIsNotAvailable(t *testing.T) {

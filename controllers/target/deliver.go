@@ -5,6 +5,7 @@ package target
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,33 +72,17 @@ func (r *Reconciler) endpoint() (depot.Endpoint, error) {
 	return r.Endpoint()
 }
 
-// keep lists what prune must leave on the host: all that it may be told to run without the depot.
+// keep lists what prune must leave on the host: all that it may be told to run without the depot, and what it runs.
 func keep(j *job) []string {
-	status := &j.service.Status
-	var digests []string
-	seen := map[string]bool{}
-	add := func(digest string) {
-		if digest != "" && !seen[digest] {
-			seen[digest] = true
-			digests = append(digests, digest)
-		}
-	}
-	for _, record := range []*v1alpha1.ReleaseRecord{j.order, status.Current, status.Previous, status.Rolling} {
-		if record != nil {
-			add(record.Digest)
-		}
+	digests := rollout.Keep(&j.service.Status, map[string]v1alpha1.FrozenSpec{"": {Deploy: j.deploy}})
+	if j.order != nil {
+		digests = append(digests, j.order.Digest)
 	}
 	if j.target.Status.Running != nil {
-		add(j.target.Status.Running.Digest)
+		digests = append(digests, j.target.Status.Running.Digest)
 	}
-	healthy := 0
-	for _, outcome := range status.History { // the newest first
-		if outcome.Outcome == rollout.Succeeded && healthy < int(j.deploy.KeepReleases) {
-			healthy++
-			add(outcome.Digest)
-		}
-	}
-	return digests
+	slices.Sort(digests)
+	return slices.Compact(digests)
 }
 
 // progress reports each step as it begins, at most one a second.

@@ -36,6 +36,8 @@ type job struct {
 	deploy v1alpha1.DeploySpec
 	host   delivery.Host
 	owner  delivery.Owner
+	// boots grows with each boot of the host.
+	boots int64
 	// fingerprint of all that, when it changes, makes waiting pointless.
 	fingerprint string
 	// last is what is remembered of the host since this process began.
@@ -74,6 +76,9 @@ func (r *Reconciler) gather(ctx context.Context, target *v1alpha1.Target) (*job,
 		}
 		j.deploy = spec.Deploy
 	}
+	if binding, bound := r.binding(target); bound {
+		j.boots = binding.Serial
+	}
 	j.fingerprint = j.print()
 	return j, nil
 }
@@ -92,7 +97,9 @@ func (j *job) print() string {
 		SSH        v1alpha1.SSHSpec
 		Adopt      *v1alpha1.AdoptSpec
 		Deploy     v1alpha1.DeploySpec
-	}{j.target.UID, j.generation, j.withdrawn, j.service.Spec.SSH, j.service.Spec.Adopt, j.deploy})
+		Repin      string
+		Boot       int64
+	}{j.target.UID, j.generation, j.withdrawn, j.service.Spec.SSH, j.service.Spec.Adopt, j.deploy, j.target.Annotations[v1alpha1.AnnotationRepin], j.boots})
 	if err != nil {
 		return ""
 	}

@@ -86,14 +86,6 @@ func (j *job) fail(status *v1alpha1.TargetStatus, failure *delivery.Failure) {
 	conditions.Summarize(&status.Conditions, j.generation, state, failure.Reason, failure.Message)
 }
 
-// pin keeps the first key that a host showed, where that is the policy.
-func (j *job) pin(status *v1alpha1.TargetStatus, seen string) {
-	if j.host.Policy == v1alpha1.HostKeysFirstUse && status.HostKey == "" && seen != "" {
-		status.HostKey = seen
-		j.host.HostKey = seen
-	}
-}
-
 // unreached says whether a failure means that nobody got into the host.
 func unreached(failure *delivery.Failure) bool {
 	switch failure.Reason {

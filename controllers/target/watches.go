@@ -21,6 +21,9 @@ import (
 // ServiceField is the index of Targets by the name of their Service.
 const ServiceField = "spec.service"
 
+// HostField is the index of Targets by the id of their host.
+const HostField = "spec.host.id"
+
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // targetsOfService wakes the hosts of a Service that was edited; those for whom nothing changed rest on.
@@ -40,6 +43,29 @@ func ledOrLeft() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return idle(e.ObjectOld.(*v1alpha1.Service)) != idle(e.ObjectNew.(*v1alpha1.Service))
 	}}
+}
+
+// repinned passes a Target for which a person consented to another host key.
+func repinned() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRepin] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRepin]
+	}}
+}
+
+// targetsOfInstance wakes the Targets of an instance that has booted.
+func (r *Reconciler) targetsOfInstance() handler.TypedEventHandler[string, reconcile.Request] {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, instance string) []reconcile.Request {
+		var list v1alpha1.TargetList
+		if err := r.Client.List(ctx, &list, client.MatchingFields{HostField: instance}); err != nil {
+			log.FromContext(ctx).Error(err, "list the Targets of an instance", "instance", instance)
+			return nil
+		}
+		requests := make([]reconcile.Request, len(list.Items))
+		for i := range list.Items {
+			requests[i].NamespacedName = key(&list.Items[i])
+		}
+		return requests
+	})
 }
 
 // siblingsOfDrifted has a Service's other hosts looked at when one is found to have drifted: whether it is an accident

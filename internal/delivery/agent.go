@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/slipway-dev/slipway/internal/depot"
 )
 
 // pullAccess is how a host gets at the depot during one delivery.
@@ -33,23 +35,33 @@ func newPullAccess(order *Order, valid time.Duration) (*pullAccess, error) {
 	if order.Depot.Host == "" || order.PullKey == nil {
 		return access, nil
 	}
-	if strings.HasPrefix(order.Depot.Host, "-") || strings.ContainsAny(order.Depot.Host, " \t\r\n\"'%*?!,[]") {
-		return nil, fmt.Errorf("the depot's advertised host %q is no host name", order.Depot.Host)
+	known, err := KnownHosts(order.Depot)
+	if err != nil {
+		return nil, err
 	}
-	access.host, access.port = order.Depot.Host, order.Depot.Port
-	pattern := "[" + access.host + "]:" + strconv.Itoa(access.port)
-	if access.port == 22 {
-		pattern = access.host
-	}
-	for _, ca := range order.Depot.HostCAs {
-		access.knownHosts += "@cert-authority " + pattern + " " + strings.TrimSpace(ca) + "\n"
-	}
+	access.host, access.port, access.knownHosts = order.Depot.Host, order.Depot.Port, known
 	key, certificate, err := order.PullKey(order.Owner.Service, order.Digest, valid)
 	if err != nil {
 		return nil, fmt.Errorf("sign the host's certificate for the depot: %w", err)
 	}
 	access.privateKey, access.certificate = key, certificate
 	return access, nil
+}
+
+// KnownHosts are the lines of known_hosts by which hosts know the depot.
+func KnownHosts(endpoint depot.Endpoint) (string, error) {
+	if endpoint.Host == "" || strings.HasPrefix(endpoint.Host, "-") || strings.ContainsAny(endpoint.Host, " \t\r\n\"'%*?!,[]") {
+		return "", fmt.Errorf("the depot's advertised host %q is no host name", endpoint.Host)
+	}
+	pattern := "[" + endpoint.Host + "]:" + strconv.Itoa(endpoint.Port)
+	if endpoint.Port == 22 {
+		pattern = endpoint.Host
+	}
+	var lines strings.Builder
+	for _, ca := range endpoint.HostCAs {
+		lines.WriteString("@cert-authority " + pattern + " " + strings.TrimSpace(ca) + "\n")
+	}
+	return lines.String(), nil
 }
 
 // identity parses the credential for an agent.

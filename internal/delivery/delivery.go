@@ -28,7 +28,8 @@ type Host struct {
 	Policy v1alpha1.HostKeyPolicy
 	// KnownHosts in OpenSSH's format (policies Known and CA).
 	KnownHosts []byte
-	// HostKey is the pinned key in authorized_keys format (policy FirstUse); empty before the first connection.
+	// HostKey is the pinned key in authorized_keys format, or the fingerprint of one that is expected (policies Bound and
+	// FirstUse). With FirstUse it is empty before the first connection.
 	HostKey string
 }
 
@@ -62,6 +63,8 @@ type Order struct {
 	// Repair says that what is live was changed on the host. Every delivery goes by the content of what is there, and
 	// makes a new directory if the live one differs; a repair takes nothing from it by size and time either.
 	Repair bool
+	// Boot says that the host is starting: hooks are told, because what they would reload may not run yet.
+	Boot bool
 }
 
 // Credential mints what a host shows to the depot: a PEM private key and its certificate in authorized_keys format.

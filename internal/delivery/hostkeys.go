@@ -37,16 +37,27 @@ type verifier struct {
 
 // newVerifier reads what is known of a host.
 func newVerifier(host *Host) (*verifier, error) {
-	if host.Policy == v1alpha1.HostKeysFirstUse {
-		return firstUse(host)
+	if host.Policy == v1alpha1.HostKeysFirstUse || host.Policy == v1alpha1.HostKeysBound {
+		return pinned(host)
 	}
 	return listed(host)
 }
 
-// firstUse takes any key once, and from then on only that one.
-func firstUse(host *Host) (*verifier, error) {
+// pinned takes the pinned key alone. Where the policy lets it, any key is taken once.
+func pinned(host *Host) (*verifier, error) {
+	if host.HostKey == "" && host.Policy == v1alpha1.HostKeysBound {
+		return nil, fmt.Errorf("%w: the host has not proved its key at the depot", errUnknownKey)
+	}
 	if host.HostKey == "" {
 		return &verifier{algorithms: plainAlgorithms(), any: true, check: func(string, net.Addr, ssh.PublicKey) error { return nil }}, nil
+	}
+	if strings.HasPrefix(host.HostKey, fingerprintPrefix) {
+		return &verifier{algorithms: plainAlgorithms(), any: true, check: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			if shown := ssh.FingerprintSHA256(key); shown != host.HostKey {
+				return fmt.Errorf("%w: expected is %s, shown was %s", errOtherKey, host.HostKey, shown)
+			}
+			return nil
+		}}, nil
 	}
 	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(host.HostKey))
 	if err != nil {
@@ -163,9 +174,15 @@ func plainKey(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
-// samePin compares two keys in authorized_keys format, comments aside.
+// fingerprintPrefix begins a pin that is a fingerprint.
+const fingerprintPrefix = "SHA256:"
+
+// samePin compares a pin, a key in authorized_keys format or a fingerprint, with a key in that format, comments aside.
 func samePin(a, b string) bool {
 	x, _, _, _, errX := ssh.ParseAuthorizedKey([]byte(a))
 	y, _, _, _, errY := ssh.ParseAuthorizedKey([]byte(b))
+	if strings.HasPrefix(a, fingerprintPrefix) {
+		return errY == nil && ssh.FingerprintSHA256(y) == a
+	}
 	return errX == nil && errY == nil && bytes.Equal(x.Marshal(), y.Marshal())
 }

@@ -88,13 +88,75 @@ type References struct {
 	Keep int `json:"keep"`
 }
 
-// Answer is the manager's last word on what a host should run. The depot keeps it durably, for hosts that boot while
-// the manager and the API server are down.
-type Answer struct {
+// Word is the manager's last word on a Service: all that the depot needs to serve its hosts when they boot, with manager
+// and API server down.
+type Word struct {
+	// Service is the UID; Storage that under which the artifacts are kept (Service.status.storageID).
 	Service v1alpha1.UID `json:"service"`
-	Host    string       `json:"host"`
-	Digest  string       `json:"digest"`
-	Fence   int64        `json:"fence"`
+	Storage v1alpha1.UID `json:"storage"`
+	// Namespace and Name of the Service; Generation that of the spec below.
+	Namespace  string `json:"namespace"`
+	Name       string `json:"name"`
+	Generation int64  `json:"generation"`
+	// Owner is the installation, AdoptFrom the Service whose hosts may be taken over.
+	Owner     string       `json:"owner"`
+	AdoptFrom v1alpha1.UID `json:"adoptFrom,omitempty"`
+	// Sources of hosts on EC2, SSHUser, and the policies that speak for the namespace.
+	Sources  []v1alpha1.EC2Source        `json:"sources,omitempty"`
+	SSHUser  string                      `json:"sshUser"`
+	Policies []v1alpha1.TargetPolicySpec `json:"policies,omitempty"`
+	// Keys, in authorized_keys format, log in for hosts that can't prove who they are: they read what is current.
+	Keys []string `json:"keys,omitempty"`
+	// Current is the last Release that completed: what a host of which the manager has not heard yet runs.
+	Current *v1alpha1.ReleaseRecord `json:"current,omitempty"`
+	// Records are what hosts were ordered to run besides; Deploy has each record's frozen spec by its name.
+	Records []v1alpha1.ReleaseRecord       `json:"records,omitempty"`
+	Deploy  map[string]v1alpha1.DeploySpec `json:"deploy,omitempty"`
+	// Keep lists digests that hosts must not prune.
+	Keep []string `json:"keep,omitempty"`
+	// Hosts that the manager knows, in the order of their ids.
+	Hosts []HostWord `json:"hosts,omitempty"`
+}
+
+// HostWord is the manager's last word on one host of a Service.
+type HostWord struct {
+	// ID of the host: that of its instance, or the name that a person gave it.
+	ID string `json:"id"`
+	// Digest and Frozen name one of the Service's records; both are empty if nothing was ordered yet.
+	Digest string `json:"digest,omitempty"`
+	Frozen string `json:"frozen,omitempty"`
+	// Fence of the order.
+	Fence int64 `json:"fence,omitempty"`
+	// HostKey is the pinned key: in authorized_keys format, or, where a person named the next one, its fingerprint.
+	HostKey string `json:"hostKey,omitempty"`
+}
+
+// Binding ties an instance to its own SSH host key.
+type Binding struct {
+	// Instance is its id, Account and Region where it runs.
+	Instance string `json:"instance"`
+	Account  string `json:"account"`
+	Region   string `json:"region"`
+	// HostKey in authorized_keys format.
+	HostKey string `json:"hostKey"`
+	// Bound is when it was bound first.
+	Bound time.Time `json:"bound"`
+	// Services are the UIDs of those that it serves, as found when it booted last.
+	Services []v1alpha1.UID `json:"services,omitempty"`
+	// Boots are its last reports by Service.
+	Boots map[v1alpha1.UID]BootReport `json:"boots,omitempty"`
+	// Serial grows with each change of any binding.
+	Serial int64 `json:"serial"`
+}
+
+// BootReport is how a host fared at boot.
+type BootReport struct {
+	Time time.Time `json:"time"`
+	// Digest that it runs, if it got so far.
+	Digest string `json:"digest,omitempty"`
+	// Reason and Message of a failure; empty if all is well.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // Pointer is the depot's own durable copy of a Service's status.current.
@@ -119,8 +181,13 @@ type Manager interface {
 	WriteLog(ctx context.Context, service v1alpha1.UID, job string, r io.Reader) error
 	// ReadLog copies the log of a build to w, or returns ErrNotFound.
 	ReadLog(ctx context.Context, service v1alpha1.UID, job string, w io.Writer) error
-	// SetAnswers records the manager's last word on hosts.
-	SetAnswers(ctx context.Context, answers []Answer) error
+	// SetWord records the manager's last word on a Service. What is older than what the depot knows is left out of it.
+	SetWord(ctx context.Context, w Word) error
+	// DropWord forgets a Service: its hosts are told nothing when they boot.
+	DropWord(ctx context.Context, service v1alpha1.UID) error
+	// Bindings returns those with a higher serial than after, the lowest first. If there are none it waits for one, for half
+	// a minute at most.
+	Bindings(ctx context.Context, after int64) ([]Binding, error)
 	// SetPointer records status.current, GetPointer returns it or ErrNotFound.
 	SetPointer(ctx context.Context, p Pointer) error
 	GetPointer(ctx context.Context, service v1alpha1.UID) (Pointer, error)

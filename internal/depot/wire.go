@@ -68,9 +68,14 @@ type LogParams struct {
 	Job     string `json:"job"`
 }
 
-// FindParams are the arguments of FindBuild, FindArtifact and GetPointer.
+// FindParams are the arguments of FindBuild, FindArtifact, GetPointer and DropWord.
 type FindParams struct {
 	Service  string `json:"service"`
 	BuildKey string `json:"buildKey,omitempty"`
 	Digest   string `json:"digest,omitempty"`
+}
+
+// BindingsParams are the arguments of Bindings.
+type BindingsParams struct {
+	After int64 `json:"after"`
 }

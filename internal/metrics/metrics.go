@@ -24,7 +24,7 @@ type Metrics struct {
 	repairs          *prometheus.CounterVec
 	waves            *prometheus.CounterVec
 	targets          *prometheus.GaugeVec
-	answers          prometheus.Counter
+	words            prometheus.Counter
 }
 
 // minutes are the buckets of what takes from seconds to hours.
@@ -50,7 +50,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		targets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "slipway_targets", Help: "Targets by state; one Target may be counted in several states.",
 		}, []string{"namespace", "service", "state"}),
-		answers: prometheus.NewCounter(prometheus.CounterOpts{
+		words: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "slipway_depot_answers_failed_total", Help: "Times the depot could not be told what hosts should run.",
 		}),
 	}
@@ -62,7 +62,7 @@ func New(registry prometheus.Registerer) *Metrics {
 
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.releases, m.releaseDuration, m.buildDuration, m.deliveries, m.deliveryDuration, m.deliveryBytes, m.repairs, m.waves, m.targets, m.answers,
+		m.releases, m.releaseDuration, m.buildDuration, m.deliveries, m.deliveryDuration, m.deliveryBytes, m.repairs, m.waves, m.targets, m.words,
 	}
 }
 
@@ -114,8 +114,8 @@ func (m *Metrics) Counted(service *v1alpha1.Service) {
 	}
 }
 
-// AnswersFailed counts a depot that could not be told what hosts should run.
-func (m *Metrics) AnswersFailed() { m.answers.Inc() }
+// WordsFailed counts a depot that could not be told what hosts should run.
+func (m *Metrics) WordsFailed() { m.words.Inc() }
 
 // Forget drops all of a Service that was deleted.
 func (m *Metrics) Forget(namespace, service string) {

@@ -39,7 +39,7 @@ func used(m *metrics.Metrics) {
 		m.WaveBegun(service)
 		m.Counted(service)
 	}
-	m.AnswersFailed()
+	m.WordsFailed()
 }
 
 func TestWhatIsCounted(t *testing.T) {

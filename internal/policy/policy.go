@@ -30,7 +30,7 @@ func For(service *v1alpha1.Service, policies []v1alpha1.TargetPolicy) *Permit {
 	p := &Permit{namespace: service.Namespace}
 	for i := range policies {
 		spec := &policies[i].Spec
-		if !slices.ContainsFunc(spec.Namespaces, func(pattern string) bool { return matches(pattern, service.Namespace) }) {
+		if !spec.SpeaksFor(service.Namespace) {
 			continue
 		}
 		p.spoken = true

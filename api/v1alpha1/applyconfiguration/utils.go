@@ -25,6 +25,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AdoptSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ArtifactStatus"):
 		return &apiv1alpha1.ArtifactStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BootResult"):
+		return &apiv1alpha1.BootResultApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BootSpec"):
+		return &apiv1alpha1.BootSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BootStatus"):
+		return &apiv1alpha1.BootStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BuildOutput"):
 		return &apiv1alpha1.BuildOutputApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BuildResources"):
@@ -69,6 +75,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ReleaseSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseStatus"):
 		return &apiv1alpha1.ReleaseStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RepinStatus"):
+		return &apiv1alpha1.RepinStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RequestedRevision"):
 		return &apiv1alpha1.RequestedRevisionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RolloutSpec"):

@@ -456,11 +456,11 @@ func TestTheManagersCalls(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(got).To(Equal(pointer))
 
-	g.Expect(w.manager.SetAnswers(ctx, []depot.Answer{{Service: "svc", Host: "web-1", Digest: "b", Fence: 5}})).To(Succeed())
-	g.Expect(w.manager.SetAnswers(ctx, []depot.Answer{{Service: "svc", Host: "web-1", Digest: "a", Fence: 4}})).To(Succeed())
-	answer, err := w.store.Answer("svc", "web-1")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(answer.Digest).To(Equal("b"), "an older word does not replace a newer one")
+	word := depot.Word{Service: "svc", Storage: "svc", Namespace: "web", Name: "blog", Hosts: []depot.HostWord{{ID: "web-1", Digest: "b", Fence: 5}}}
+	g.Expect(w.manager.SetWord(ctx, word)).To(Succeed())
+	g.Expect(w.store.Words()).To(ConsistOf(word))
+	g.Expect(w.manager.DropWord(ctx, "svc")).To(Succeed())
+	g.Expect(w.store.Words()).To(BeEmpty())
 
 	a, err := w.publish(w.grant(nil), ":")
 	g.Expect(err).NotTo(HaveOccurred())

@@ -79,9 +79,19 @@ func (c *Client) ReadLog(ctx context.Context, service v1alpha1.UID, job string, 
 	return c.call(ctx, "ReadLog", depot.LogParams{Service: string(service), Job: job}, nil, w)
 }
 
-// SetAnswers implements depot.Manager.
-func (c *Client) SetAnswers(ctx context.Context, answers []depot.Answer) error {
-	return c.short(ctx, "SetAnswers", answers, nil)
+// SetWord implements depot.Manager.
+func (c *Client) SetWord(ctx context.Context, w depot.Word) error {
+	return c.short(ctx, "SetWord", w, nil)
+}
+
+// DropWord implements depot.Manager.
+func (c *Client) DropWord(ctx context.Context, service v1alpha1.UID) error {
+	return c.short(ctx, "DropWord", depot.FindParams{Service: string(service)}, nil)
+}
+
+// Bindings implements depot.Manager.
+func (c *Client) Bindings(ctx context.Context, after int64) (b []depot.Binding, err error) {
+	return b, c.short(ctx, "Bindings", depot.BindingsParams{After: after}, &b)
 }
 
 // SetPointer implements depot.Manager.

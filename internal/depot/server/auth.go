@@ -11,23 +11,27 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/slipway-dev/slipway/internal/boot"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/sshca"
 )
 
-// identity is who logged in and what the certificate allows: exactly one of the three.
+// identity is who logged in and what the certificate allows: exactly one of the three. Or it is a host that boots.
 type identity struct {
 	principal string
 	// authority has signed the certificate; in the wire's format.
 	authority string
-	build     depot.BuildGrant
-	pull      sshca.PullGrant
+	// key of a host that boots.
+	key   ssh.PublicKey
+	build depot.BuildGrant
+	pull  sshca.PullGrant
 }
 
 const (
 	extensionPrincipal = "slipway-principal"
 	extensionGrant     = "slipway-grant"
 	extensionAuthority = "slipway-authority"
+	extensionKey       = "slipway-key"
 )
 
 // config of one connection: certificates of a trusted authority, and nothing else, log in.
@@ -48,6 +52,9 @@ func (s *Server) config() *ssh.ServerConfig {
 // authenticate checks a certificate. What it returns belongs to the key that signs the login: x/crypto hands out the
 // permissions of that key alone, so nothing is remembered here (CVE-2024-45337).
 func (s *Server) authenticate(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	if meta.User() == boot.User {
+		return s.greet(key)
+	}
 	certificate, ok := key.(*ssh.Certificate)
 	if !ok {
 		return nil, errors.New("only certificates log in")
@@ -59,7 +66,7 @@ func (s *Server) authenticate(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 		return nil, errors.New("not a user certificate of one principal")
 	}
 	authority := string(certificate.SignatureKey.Marshal())
-	if !s.trusts(authority) {
+	if !s.trusts(certificate.ValidPrincipals[0], authority) {
 		return nil, errors.New("the certificate's authority is not trusted")
 	}
 	checker := &ssh.CertChecker{SupportedCriticalOptions: []string{sshca.GrantOption}, Clock: s.Clock.Now}
@@ -73,9 +80,19 @@ func (s *Server) authenticate(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 	}}, nil
 }
 
-// trusts says whether an authority's certificates log in now.
-func (s *Server) trusts(authority string) bool {
-	return slices.ContainsFunc(s.UserAuthorities(), func(a ssh.PublicKey) bool { return string(a.Marshal()) == authority })
+// trusts says whether an authority's certificates for a principal log in now. Who boots has no authority.
+func (s *Server) trusts(principal, authority string) bool {
+	is := func(a ssh.PublicKey) bool { return string(a.Marshal()) == authority }
+	return principal == boot.User || slices.ContainsFunc(s.UserAuthorities(), is) ||
+		principal == sshca.Pull && s.BootAuthorities != nil && slices.ContainsFunc(s.BootAuthorities(), is)
+}
+
+// greet lets a host in that boots, with any plain key: which host holds it is found out from what it says.
+func (s *Server) greet(key ssh.PublicKey) (*ssh.Permissions, error) {
+	if _, signed := key.(*ssh.Certificate); signed || s.Hosts == nil {
+		return nil, errors.New("a host that boots logs in with its own host key")
+	}
+	return &ssh.Permissions{Extensions: map[string]string{extensionPrincipal: boot.User, extensionKey: string(key.Marshal())}}, nil
 }
 
 // identify reads what authenticate left.
@@ -89,6 +106,10 @@ func identify(p *ssh.Permissions) (identity, error) {
 		return who, json.Unmarshal(grant, &who.build)
 	case sshca.Pull:
 		return who, json.Unmarshal(grant, &who.pull)
+	case boot.User:
+		var err error
+		who.key, err = ssh.ParsePublicKey([]byte(p.Extensions[extensionKey]))
+		return who, err
 	}
 	return who, fmt.Errorf("unknown principal %q", who.principal)
 }

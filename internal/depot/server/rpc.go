@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -18,8 +19,12 @@ import (
 	"github.com/slipway-dev/slipway/internal/gitsource"
 )
 
-// maxRequest bounds a request's line: the largest are thousands of answers.
-const maxRequest = 8 << 20
+const (
+	// maxRequest bounds a request's line: the largest speak of thousands of hosts.
+	maxRequest = 8 << 20
+	// bindingsWait is how long a call waits for the next binding.
+	bindingsWait = 30 * time.Second
+)
 
 // rpc serves one call of the manager.
 func (s *Server) rpc(ctx context.Context, ch ssh.Channel) error {
@@ -52,8 +57,16 @@ func (s *Server) call(ctx context.Context, request depot.Request, in io.Reader) 
 		return with(request.Params, func(p depot.LogParams) (any, error) {
 			return nil, s.Store.WriteLog(v1alpha1.UID(p.Service), p.Job, in)
 		})
-	case "SetAnswers":
-		return with(request.Params, func(p []depot.Answer) (any, error) { return nil, s.Store.SetAnswers(p) })
+	case "SetWord":
+		return with(request.Params, func(p depot.Word) (any, error) { return nil, s.Store.SetWord(p) })
+	case "DropWord":
+		return with(request.Params, func(p depot.FindParams) (any, error) { return nil, s.Store.DropWord(v1alpha1.UID(p.Service)) })
+	case "Bindings":
+		return with(request.Params, func(p depot.BindingsParams) (any, error) {
+			ctx, cancel := context.WithTimeout(ctx, bindingsWait)
+			defer cancel()
+			return s.Store.Bindings(ctx, p.After), nil
+		})
 	case "SetPointer":
 		return with(request.Params, func(p depot.Pointer) (any, error) { return nil, s.Store.SetPointer(p) })
 	case "GetPointer":

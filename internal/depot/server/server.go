@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/boot"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/depot/store"
 	"github.com/slipway-dev/slipway/internal/sshca"
@@ -30,6 +31,12 @@ type Sources interface {
 	Archive(ctx context.Context, service v1alpha1.UID, url, commit, path string, w io.Writer) error
 }
 
+// Hosts answers hosts that boot, who log in with a key of their own.
+type Hosts interface {
+	Answer(ctx context.Context, key ssh.PublicKey, in io.Reader, out io.Writer) error
+	Report(ctx context.Context, key ssh.PublicKey, service string, in io.Reader) error
+}
+
 // Options of the server.
 type Options struct {
 	Store   *store.Store
@@ -38,6 +45,10 @@ type Options struct {
 	HostKeys []ssh.Signer
 	// UserAuthorities are the keys that sign certificates of the manager, builds and hosts. It is asked at each login.
 	UserAuthorities func() []ssh.PublicKey
+	// Hosts answers hosts that boot; nil refuses them. BootAuthorities sign what those show to read an artifact, and nothing
+	// else.
+	Hosts           Hosts
+	BootAuthorities func() []ssh.PublicKey
 	// Confine wraps the rsync command so that it reaches one directory only; nil leaves it as it is.
 	Confine func(dir string, writable bool, argv []string) []string
 	Clock   clock.PassiveClock
@@ -145,8 +156,10 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, place *guest) {
 		s.Logger.Info("login refused", "from", raw.RemoteAddr().String(), "error", err.Error())
 		return
 	}
-	place.loggedIn()
-	go keepAlive(ctx, connection, alive, s.KeepAlive, func() bool { return s.trusts(who.authority) })
+	if who.principal != boot.User { // anybody is let in as that: it is a stranger still
+		place.loggedIn()
+	}
+	go keepAlive(ctx, connection, alive, s.KeepAlive, func() bool { return s.trusts(who.principal, who.authority) })
 	go refuseRequests(requests)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

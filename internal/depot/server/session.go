@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/slipway-dev/slipway/internal/boot"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/depot/store"
 	"github.com/slipway-dev/slipway/internal/sshca"
@@ -110,6 +111,10 @@ func (s *Server) choose(who identity, line string) (command, error) {
 	switch who.principal + " " + name {
 	case sshca.Manager + " rpc":
 		return s.rpc, nil
+	case boot.User + " boot":
+		return func(ctx context.Context, ch ssh.Channel) error { return s.Hosts.Answer(ctx, who.key, ch, ch) }, nil
+	case boot.User + " report":
+		return func(ctx context.Context, ch ssh.Channel) error { return s.Hosts.Report(ctx, who.key, rest, ch) }, nil
 	case sshca.Pull + " manifest":
 		if rest != who.pull.Digest {
 			return nil, errors.New("this certificate is for another artifact")

@@ -146,7 +146,7 @@ func TestWhatACrashLeftIsRemovedAtTheStart(t *testing.T) {
 	underWay, err := s.Staging(depot.BuildGrant{Service: service, BuildKey: "other", Attempt: 1})
 	g.Expect(err).NotTo(HaveOccurred())
 	var left []string
-	for _, part := range []string{"builds/" + service, "clock", "caches/" + service, "answers", "pointers"} {
+	for _, part := range []string{"builds/" + service, "clock", "caches/" + service, "words", "bindings", "pointers"} {
 		name := filepath.Join(dir, part, newPrefix+"1")
 		g.Expect(os.MkdirAll(filepath.Dir(name), 0o700)).To(Succeed())
 		g.Expect(os.WriteFile(name, nil, 0o600)).To(Succeed())

@@ -34,7 +34,7 @@ func (s *Store) reap() error {
 			return fmt.Errorf("remove what a crash left: %w", err)
 		}
 	}
-	for _, part := range []string{"builds", "clock", "caches", "answers", "pointers"} {
+	for _, part := range []string{"builds", "clock", "caches", "words", "bindings", "pointers"} {
 		if err := removeNew(filepath.Join(s.dir, part)); err != nil {
 			return fmt.Errorf("remove what a crash left: %w", err)
 		}

@@ -30,13 +30,16 @@ import (
 //	staging/<service>/<key>-<n>/      builds under way
 //	logs/<service>/<job>/             build logs, in pieces
 //	caches/<service>/<hash>.tar       build caches
-//	answers/<service>.json, pointers/<service>.json
+//	words/<service>.json, bindings/<instance>.json, pointers/<service>.json
 type Store struct {
 	dir   string
 	clock clock.PassiveClock
 	mu    sync.Mutex
 	locks map[v1alpha1.UID]*sync.Mutex
 	logs  map[string]*logWriter // by path: who writes a log
+
+	words    words
+	bindings bindings
 }
 
 // View reads what another process keeps in dir, and changes nothing there.
@@ -46,12 +49,14 @@ func View(dir string, c clock.PassiveClock) *Store {
 
 // Open makes the directory ready for this process alone: what a crash left half done is removed.
 func Open(dir string, c clock.PassiveClock) (*Store, error) {
-	for _, part := range []string{"artifacts", "builds", "clock", "staging", "logs", "caches", "answers", "pointers"} {
+	for _, part := range []string{"artifacts", "builds", "clock", "staging", "logs", "caches", "words", "bindings", "pointers"} {
 		if err := os.MkdirAll(filepath.Join(dir, part), 0o700); err != nil {
 			return nil, fmt.Errorf("prepare the depot's storage: %w", err)
 		}
 	}
 	s := View(dir, c)
+	s.words.load(filepath.Join(dir, "words"))
+	s.bindings.load(filepath.Join(dir, "bindings"))
 	return s, s.reap()
 }
 

@@ -4,60 +4,101 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
-// SetAnswers records the manager's last word on hosts. A word with a lower fence than the recorded one is old news.
-func (s *Store) SetAnswers(answers []depot.Answer) error {
-	byService := map[v1alpha1.UID][]depot.Answer{}
-	for _, a := range answers {
-		if err := checkID(string(a.Service)); err != nil {
-			return err
+// words are the manager's last words, in memory as on disk: when a fleet boots, each host asks for all of them.
+type words struct {
+	mu  sync.RWMutex
+	all map[v1alpha1.UID]depot.Word
+}
+
+// load reads what is on disk. A file that can't be read is one that the manager has to write again.
+func (w *words) load(dir string) {
+	w.all = map[v1alpha1.UID]depot.Word{}
+	files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+	for _, file := range files {
+		var word depot.Word
+		if readJSON(file, &word, "word") == nil {
+			w.all[word.Service] = word
 		}
-		byService[a.Service] = append(byService[a.Service], a)
 	}
-	for service, list := range byService {
-		if err := s.setAnswers(service, list); err != nil {
-			return err
+}
+
+// SetWord records the manager's last word on a Service. Of a manager that no longer leads, or that repeats itself late,
+// only what is not older counts: neither the spec nor the current Release nor a host's fence goes back.
+func (s *Store) SetWord(word depot.Word) error {
+	if err := checkID(string(word.Service), string(word.Storage)); err != nil {
+		return err
+	}
+	slices.SortFunc(word.Hosts, func(a, b depot.HostWord) int { return cmp.Compare(a.ID, b.ID) })
+	s.words.mu.Lock()
+	defer s.words.mu.Unlock()
+	if old, known := s.words.all[word.Service]; known {
+		if old.Generation > word.Generation || sequence(old) > sequence(word) {
+			return nil
+		}
+		for i := range word.Hosts {
+			if before := old.Host(word.Hosts[i].ID); before != nil && before.Fence > word.Hosts[i].Fence {
+				word.Hosts[i] = *before
+				word.Records = append(word.Records, old.Records...)
+				for name, deploy := range old.Deploy {
+					word.Deploy[name] = deploy
+				}
+			}
 		}
 	}
+	if err := writeJSON(filepath.Join(s.dir, "words", string(word.Service)+".json"), word); err != nil {
+		return err
+	}
+	s.words.all[word.Service] = word
 	return nil
 }
 
-func (s *Store) setAnswers(service v1alpha1.UID, list []depot.Answer) error {
-	defer s.lock(service)()
-	path := filepath.Join(s.dir, "answers", string(service)+".json")
-	known := map[string]depot.Answer{}
-	if err := readJSON(path, &known, "answers"); err != nil && !errors.Is(err, depot.ErrNotFound) {
-		return err
+// sequence of the current Release: it only grows, for a roll back is a new Release.
+func sequence(w depot.Word) int64 {
+	if w.Current == nil {
+		return 0
 	}
-	for _, a := range list {
-		if old, ok := known[a.Host]; !ok || a.Fence >= old.Fence {
-			known[a.Host] = a
-		}
-	}
-	return writeJSON(path, known)
+	return w.Current.Sequence
 }
 
-// Answer is the manager's last word on a host, or depot.ErrNotFound.
-func (s *Store) Answer(service v1alpha1.UID, host string) (depot.Answer, error) {
+// DropWord forgets a Service.
+func (s *Store) DropWord(service v1alpha1.UID) error {
 	if err := checkID(string(service)); err != nil {
-		return depot.Answer{}, err
+		return err
 	}
-	known := map[string]depot.Answer{}
-	if err := readJSON(filepath.Join(s.dir, "answers", string(service)+".json"), &known, "answers"); err != nil {
-		return depot.Answer{}, err
+	s.words.mu.Lock()
+	defer s.words.mu.Unlock()
+	if err := os.Remove(filepath.Join(s.dir, "words", string(service)+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget a Service: %w", err)
 	}
-	a, ok := known[host]
-	if !ok {
-		return depot.Answer{}, fmt.Errorf("%w: no word on host %s", depot.ErrNotFound, host)
+	delete(s.words.all, service)
+	return nil
+}
+
+// Words are the manager's last words on all Services, in the order of their names. They are read only.
+func (s *Store) Words() []depot.Word {
+	s.words.mu.RLock()
+	defer s.words.mu.RUnlock()
+	all := make([]depot.Word, 0, len(s.words.all))
+	for _, w := range s.words.all {
+		all = append(all, w)
 	}
-	return a, nil
+	slices.SortFunc(all, func(a, b depot.Word) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Service, b.Service))
+	})
+	return all
 }
 
 // SetPointer records what a Service runs.

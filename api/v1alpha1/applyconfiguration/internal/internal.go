@@ -57,6 +57,36 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reused
       type:
         scalar: boolean
+- name: com.github.slipway-dev.slipway.api.v1alpha1.BootResult
+  map:
+    fields:
+    - name: digest
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.slipway-dev.slipway.api.v1alpha1.BootSpec
+  map:
+    fields:
+    - name: keySecretRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
+- name: com.github.slipway-dev.slipway.api.v1alpha1.BootStatus
+  map:
+    fields:
+    - name: configMapRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
+    - name: message
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.BuildOutput
   map:
     fields:
@@ -212,6 +242,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: path
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.AbsolutePath
+    - name: serveUnits
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: shared
       type:
         list:
@@ -555,6 +591,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: waitingSince
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.slipway-dev.slipway.api.v1alpha1.RepinStatus
+  map:
+    fields:
+    - name: before
+      type:
+        scalar: string
+    - name: request
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RequestedRevision
   map:
     fields:
@@ -647,6 +695,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: adopt
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.AdoptSpec
+    - name: boot
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.BootSpec
     - name: build
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.BuildSpec
@@ -679,6 +730,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ServiceStatus
   map:
     fields:
+    - name: boot
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.BootStatus
     - name: conditions
       type:
         list:
@@ -923,6 +977,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TargetStatus
   map:
     fields:
+    - name: boot
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.BootResult
     - name: conditions
       type:
         list:
@@ -949,6 +1006,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: owner
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.PathOwner
+    - name: repin
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.RepinStatus
     - name: running
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.RunningArtifact

@@ -37,6 +37,9 @@ type DeploySpecApplyConfiguration struct {
 	DriftInterval *v1.Duration `json:"driftInterval,omitempty"`
 	// Timeout of one delivery to one host, hooks included. Default 10m.
 	Timeout *v1.Duration `json:"timeout,omitempty"`
+	// ServeUnits are the systemd units of the host that serve the release, such as nginx.service. A host that boots starts
+	// them when it runs the right release, or after two minutes without one.
+	ServeUnits []string `json:"serveUnits,omitempty"`
 	// Hooks run on each host around the switch.
 	Hooks *HostHooksApplyConfiguration `json:"hooks,omitempty"`
 }
@@ -129,6 +132,16 @@ func (b *DeploySpecApplyConfiguration) WithDriftInterval(value v1.Duration) *Dep
 // If called multiple times, the Timeout field is set to the value of the last call.
 func (b *DeploySpecApplyConfiguration) WithTimeout(value v1.Duration) *DeploySpecApplyConfiguration {
 	b.Timeout = &value
+	return b
+}
+
+// WithServeUnits adds the given value to the ServeUnits field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ServeUnits field.
+func (b *DeploySpecApplyConfiguration) WithServeUnits(values ...string) *DeploySpecApplyConfiguration {
+	for i := range values {
+		b.ServeUnits = append(b.ServeUnits, values[i])
+	}
 	return b
 }
 

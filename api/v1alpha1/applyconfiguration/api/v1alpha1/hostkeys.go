@@ -14,7 +14,8 @@ import (
 //
 // HostKeys says how a host proves itself.
 type HostKeysApplyConfiguration struct {
-	// Policy is Known (listed keys), CA (certificates of a listed authority) or FirstUse (pin what is seen first).
+	// Policy is Known (listed keys), CA (certificates of a listed authority), Bound (instances that booted with the user-data
+	// of status.boot have proved their keys) or FirstUse (pin what is seen first).
 	// Default Known.
 	Policy *apiv1alpha1.HostKeyPolicy `json:"policy,omitempty"`
 	// ConfigMapRef names a ConfigMap of this namespace whose key "known_hosts" is in OpenSSH's format. A line may name a

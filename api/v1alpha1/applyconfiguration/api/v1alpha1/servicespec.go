@@ -28,6 +28,8 @@ type ServiceSpecApplyConfiguration struct {
 	SSH *SSHSpecApplyConfiguration `json:"ssh,omitempty"`
 	// Deploy says where on a host the artifact goes and how it is switched to.
 	Deploy *DeploySpecApplyConfiguration `json:"deploy,omitempty"`
+	// Boot says how hosts get their release by themselves when they start.
+	Boot *BootSpecApplyConfiguration `json:"boot,omitempty"`
 	// Rollout says how many hosts may change at once, and for how long one rollout may make no progress.
 	Rollout *RolloutSpecApplyConfiguration `json:"rollout,omitempty"`
 	// RevisionHistoryLimit is how many finished Releases made by the controller are kept. People's own Releases are
@@ -94,6 +96,14 @@ func (b *ServiceSpecApplyConfiguration) WithSSH(value *SSHSpecApplyConfiguration
 // If called multiple times, the Deploy field is set to the value of the last call.
 func (b *ServiceSpecApplyConfiguration) WithDeploy(value *DeploySpecApplyConfiguration) *ServiceSpecApplyConfiguration {
 	b.Deploy = value
+	return b
+}
+
+// WithBoot sets the Boot field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Boot field is set to the value of the last call.
+func (b *ServiceSpecApplyConfiguration) WithBoot(value *BootSpecApplyConfiguration) *ServiceSpecApplyConfiguration {
+	b.Boot = value
 	return b
 }
 

@@ -39,6 +39,8 @@ type ServiceStatusApplyConfiguration struct {
 	StorageID *apiv1alpha1.UID `json:"storageID,omitempty"`
 	// History records how the last Releases ended, the newest first.
 	History []ReleaseOutcomeApplyConfiguration `json:"history,omitempty"`
+	// Boot says where the user-data is with which hosts get their release by themselves.
+	Boot *BootStatusApplyConfiguration `json:"boot,omitempty"`
 	// Wave is the last wave of Targets.
 	Wave *WaveApplyConfiguration `json:"wave,omitempty"`
 	// Targets counts the Targets.
@@ -150,6 +152,14 @@ func (b *ServiceStatusApplyConfiguration) WithHistory(values ...*ReleaseOutcomeA
 		}
 		b.History = append(b.History, *values[i])
 	}
+	return b
+}
+
+// WithBoot sets the Boot field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Boot field is set to the value of the last call.
+func (b *ServiceStatusApplyConfiguration) WithBoot(value *BootStatusApplyConfiguration) *ServiceStatusApplyConfiguration {
+	b.Boot = value
 	return b
 }
 

@@ -30,7 +30,12 @@ type TargetStatusApplyConfiguration struct {
 	Owner *PathOwnerApplyConfiguration `json:"owner,omitempty"`
 	// Delivery is the last delivery.
 	Delivery *DeliveryStatusApplyConfiguration `json:"delivery,omitempty"`
-	// HostKey is the pinned key of the host in authorized_keys format (policy FirstUse).
+	// Boot is how the host fared when it started last, if it got its release by itself.
+	Boot *BootResultApplyConfiguration `json:"boot,omitempty"`
+	// Repin is a person's consent to another host key, as it was acted on last.
+	Repin *RepinStatusApplyConfiguration `json:"repin,omitempty"`
+	// HostKey is the pinned key of the host in authorized_keys format (policies Bound and FirstUse). After a person named
+	// another one it is that one's fingerprint, until the host has shown it.
 	HostKey *string `json:"hostKey,omitempty"`
 }
 
@@ -106,6 +111,22 @@ func (b *TargetStatusApplyConfiguration) WithOwner(value *PathOwnerApplyConfigur
 // If called multiple times, the Delivery field is set to the value of the last call.
 func (b *TargetStatusApplyConfiguration) WithDelivery(value *DeliveryStatusApplyConfiguration) *TargetStatusApplyConfiguration {
 	b.Delivery = value
+	return b
+}
+
+// WithBoot sets the Boot field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Boot field is set to the value of the last call.
+func (b *TargetStatusApplyConfiguration) WithBoot(value *BootResultApplyConfiguration) *TargetStatusApplyConfiguration {
+	b.Boot = value
+	return b
+}
+
+// WithRepin sets the Repin field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Repin field is set to the value of the last call.
+func (b *TargetStatusApplyConfiguration) WithRepin(value *RepinStatusApplyConfiguration) *TargetStatusApplyConfiguration {
+	b.Repin = value
 	return b
 }
 
