@@ -174,6 +174,10 @@ type InstanceStatus struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	ID string `json:"id"`
+	// Account that owns it, 12 digits.
+	// +optional
+	// +kubebuilder:validation:MaxLength=12
+	Account string `json:"account,omitempty"`
 	// Zone it runs in.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

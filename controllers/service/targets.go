@@ -75,7 +75,7 @@ func target(service *v1alpha1.Service, name string, host v1alpha1.TargetHost) *a
 
 // describe is what the Service's controller knows of a Target's instance.
 func describe(service *v1alpha1.Service, name string, instance *v1alpha1.InstanceStatus) *ac.TargetApplyConfiguration {
-	status := ac.InstanceStatus().WithID(instance.ID).WithZone(instance.Zone).WithType(instance.Type).
+	status := ac.InstanceStatus().WithID(instance.ID).WithAccount(instance.Account).WithZone(instance.Zone).WithType(instance.Type).
 		WithAutoScalingGroup(instance.AutoScalingGroup).WithLifecycleState(instance.LifecycleState)
 	if instance.LaunchTime != nil {
 		status.WithLaunchTime(*instance.LaunchTime)

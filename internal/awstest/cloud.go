@@ -52,7 +52,7 @@ var Throttled = Refusal{Status: 503, Code: "RequestLimitExceeded", Message: "Req
 // Denied is what EC2 answers without the right to ask.
 var Denied = Refusal{Status: 403, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation."}
 
-// Account is the identity of whoever does not assume a role.
+// Account is the account of whoever does not assume a role, and of what they see. Who assumes one sees instances of its account.
 const Account = "123456789012"
 
 // AccessKey and SecretKey are the credentials that the cloud knows from the start.

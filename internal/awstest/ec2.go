@@ -60,7 +60,7 @@ func (c *Cloud) describeInstances(in *call) (any, *Refusal) {
 		}
 		at := slices.IndexFunc(response.Reservations, func(r reservation) bool { return r.ID == i.Reservation })
 		if at < 0 {
-			response.Reservations = append(response.Reservations, reservation{ID: i.Reservation, Owner: Account})
+			response.Reservations = append(response.Reservations, reservation{ID: i.Reservation, Owner: in.account()})
 			at = len(response.Reservations) - 1
 		}
 		response.Reservations[at].Instances = append(response.Reservations[at].Instances, describedAs(i))

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // page is where the next answer goes on.
@@ -62,6 +63,14 @@ func (c *Cloud) answer(in *call, authorization string) (any, *Refusal) {
 		return c.assumeRole(in)
 	}
 	return nil, &Refusal{400, "InvalidAction", "The action " + in.action + " is not valid for this web service."}
+}
+
+// account that the call is made in: the role's, or the cloud's own.
+func (in *call) account() string {
+	if parts := strings.Split(in.role, ":"); len(parts) > 4 {
+		return parts[4]
+	}
+	return Account
 }
 
 // refuse writes an error as the action's service writes it.

@@ -21,9 +21,11 @@ const Running = "running"
 
 // Instance is a machine as EC2 and Auto Scaling describe it.
 type Instance struct {
-	ID   string
-	Zone string
-	Type string
+	ID string
+	// Account that owns it: the 12 digits that its reservation names.
+	Account string
+	Zone    string
+	Type    string
 	// State in EC2's words: pending, running, shutting-down, terminated, stopping, stopped.
 	State      string
 	PrivateIP  string
@@ -126,7 +128,9 @@ func address(source *v1alpha1.EC2Source, instance *Instance) (string, error) {
 
 // status of an instance, for its Target.
 func (i *Instance) status() *v1alpha1.InstanceStatus {
-	status := &v1alpha1.InstanceStatus{ID: i.ID, Zone: i.Zone, Type: i.Type, AutoScalingGroup: i.Tags[GroupTag], LifecycleState: i.Lifecycle}
+	status := &v1alpha1.InstanceStatus{
+		ID: i.ID, Account: i.Account, Zone: i.Zone, Type: i.Type, AutoScalingGroup: i.Tags[GroupTag], LifecycleState: i.Lifecycle,
+	}
 	if !i.LaunchTime.IsZero() {
 		launched := metav1.NewTime(i.LaunchTime).Rfc3339Copy()
 		status.LaunchTime = &launched

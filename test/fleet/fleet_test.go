@@ -158,7 +158,7 @@ func TestTargetsFollowTheFleet(t *testing.T) {
 		var seen []string
 		for _, target := range w.targets() {
 			w.Expect(target.Name).To(HavePrefix("blog-" + target.Spec.Host.ID + "-"))
-			if i := target.Status.Instance; i != nil && i.ID == target.Spec.Host.ID && i.Zone != "" && i.Type != "" && i.LaunchTime != nil {
+			if i := target.Status.Instance; i != nil && i.ID == target.Spec.Host.ID && i.Account == awstest.Account && i.Zone != "" && i.Type != "" && i.LaunchTime != nil {
 				seen = append(seen, i.LifecycleState)
 			}
 		}

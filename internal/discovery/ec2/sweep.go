@@ -68,7 +68,7 @@ func describe(ctx context.Context, api API, tags []string) ([]discovery.Instance
 		}
 		for i := range page.Reservations {
 			for j := range page.Reservations[i].Instances {
-				instances = append(instances, instance(&page.Reservations[i].Instances[j]))
+				instances = append(instances, instance(aws.ToString(page.Reservations[i].OwnerId), &page.Reservations[i].Instances[j]))
 			}
 		}
 	}
@@ -76,9 +76,9 @@ func describe(ctx context.Context, api API, tags []string) ([]discovery.Instance
 }
 
 // instance is EC2's description in our words.
-func instance(described *types.Instance) discovery.Instance {
+func instance(owner string, described *types.Instance) discovery.Instance {
 	i := discovery.Instance{
-		ID: aws.ToString(described.InstanceId), Type: string(described.InstanceType),
+		ID: aws.ToString(described.InstanceId), Account: owner, Type: string(described.InstanceType),
 		PrivateIP: aws.ToString(described.PrivateIpAddress), PublicIP: aws.ToString(described.PublicIpAddress),
 		PrivateDNS: aws.ToString(described.PrivateDnsName), Tags: make(map[string]string, len(described.Tags)),
 		LaunchTime: aws.ToTime(described.LaunchTime),

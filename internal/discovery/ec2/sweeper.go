@@ -283,7 +283,7 @@ func (a *account) take(found []discovery.Instance) (changed bool) {
 
 // equal says whether two descriptions of an instance are the same.
 func equal(a, b *discovery.Instance) bool {
-	return a.ID == b.ID && a.Zone == b.Zone && a.Type == b.Type && a.State == b.State && a.PrivateIP == b.PrivateIP && a.PublicIP == b.PublicIP &&
+	return a.ID == b.ID && a.Account == b.Account && a.Zone == b.Zone && a.Type == b.Type && a.State == b.State && a.PrivateIP == b.PrivateIP && a.PublicIP == b.PublicIP &&
 		a.PrivateDNS == b.PrivateDNS && a.Lifecycle == b.Lifecycle && a.LaunchTime.Equal(b.LaunchTime) && maps.Equal(a.Tags, b.Tags)
 }
 

@@ -82,7 +82,7 @@ func TestAnInstanceIsDescribed(t *testing.T) {
 		PrivateIP: "10.1.2.3", PublicIP: "203.0.113.9", LaunchTime: launched})
 	w.Eventually(w.looks, patience).Should(Equal(1))
 	w.Expect(w.blog().Instances).To(HaveKeyWithValue(id, discovery.Instance{
-		ID: id, Zone: "ap-northeast-1c", Type: "m7g.large", State: "running", PrivateIP: "10.1.2.3", PublicIP: "203.0.113.9",
+		ID: id, Account: awstest.Account, Zone: "ap-northeast-1c", Type: "m7g.large", State: "running", PrivateIP: "10.1.2.3", PublicIP: "203.0.113.9",
 		PrivateDNS: "ip-10-1-2-3.ap-northeast-1.compute.internal", Lifecycle: "Pending:Wait", LaunchTime: launched,
 		Tags: map[string]string{"Role": "blog", discovery.GroupTag: "blog-asg"},
 	}))
@@ -170,6 +170,7 @@ func TestARoleIsAssumedWithItsExternalID(t *testing.T) {
 	id := w.cloud.Add(awstest.Instance{Tags: role("blog")})
 	mine := discovery.Account{Region: "ap-northeast-1", RoleARN: arn, ExternalID: "tenant-1"}
 	w.Eventually(func() map[string]discovery.Instance { return w.sweeper.View(mine, []string{"Role"}).Instances }, patience).Should(HaveKey(id))
+	w.Expect(w.sweeper.View(mine, []string{"Role"}).Instances[id].Account).To(Equal("210987654321"))
 	stolen := mine
 	stolen.ExternalID = "tenant-2"
 	w.Eventually(func() string { return w.sweeper.View(stolen, []string{"Role"}).Problem }, patience).Should(And(

@@ -385,6 +385,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.InstanceStatus
   map:
     fields:
+    - name: account
+      type:
+        scalar: string
     - name: autoScalingGroup
       type:
         scalar: string

@@ -16,6 +16,8 @@ import (
 type InstanceStatusApplyConfiguration struct {
 	// ID of the instance.
 	ID *string `json:"id,omitempty"`
+	// Account that owns it, 12 digits.
+	Account *string `json:"account,omitempty"`
 	// Zone it runs in.
 	Zone *string `json:"zone,omitempty"`
 	// Type of the instance, such as t4g.small.
@@ -39,6 +41,14 @@ func InstanceStatus() *InstanceStatusApplyConfiguration {
 // If called multiple times, the ID field is set to the value of the last call.
 func (b *InstanceStatusApplyConfiguration) WithID(value string) *InstanceStatusApplyConfiguration {
 	b.ID = &value
+	return b
+}
+
+// WithAccount sets the Account field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Account field is set to the value of the last call.
+func (b *InstanceStatusApplyConfiguration) WithAccount(value string) *InstanceStatusApplyConfiguration {
+	b.Account = &value
 	return b
 }
 
