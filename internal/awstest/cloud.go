@@ -61,6 +61,9 @@ const (
 	SecretKey = "test-test-test"
 )
 
+// Image is what every instance was started from.
+const Image = "ami-0123456789abcdef0"
+
 // Cloud is the cloud.
 type Cloud struct {
 	server *httptest.Server
@@ -78,6 +81,8 @@ type Cloud struct {
 	calls  map[string]int
 	pages  map[string]page
 	number int
+	// signers of identity documents by region, made when first needed.
+	signers map[string]*signer
 }
 
 // New starts a cloud. Close ends it.
@@ -85,6 +90,7 @@ func New() *Cloud {
 	c := &Cloud{
 		instances: map[string]*Instance{}, roles: map[string]Role{}, sessions: map[string]string{}, refusals: map[string][]Refusal{},
 		always: map[string]Refusal{}, hidden: map[string]int{}, calls: map[string]int{}, pages: map[string]page{},
+		signers: map[string]*signer{},
 	}
 	c.server = httptest.NewServer(c)
 	return c

@@ -70,7 +70,7 @@ func (c *Cloud) describeInstances(in *call) (any, *Refusal) {
 
 func describedAs(i *Instance) describedInstance {
 	d := describedInstance{
-		ID: i.ID, Image: "ami-1", State: i.State, StateCode: stateCodes[i.State], PrivateIP: i.PrivateIP, PublicIP: i.PublicIP, Type: i.Type,
+		ID: i.ID, Image: Image, State: i.State, StateCode: stateCodes[i.State], PrivateIP: i.PrivateIP, PublicIP: i.PublicIP, Type: i.Type,
 		Launched: i.LaunchTime.UTC().Format("2006-01-02T15:04:05.000Z"), Zone: i.Zone,
 	}
 	if i.PrivateIP != "" {
