@@ -41,6 +41,7 @@ type depotOptions struct {
 	data, listen, advertise, healthAddress, metricsAddress string
 	allowFileSources                                       bool
 	gitCABundle                                            string
+	identityCertificates                                   string
 }
 
 func depotCommand() *cobra.Command {
@@ -67,6 +68,8 @@ func depotCommand() *cobra.Command {
 		"where /metrics is served: to anybody on a loopback address, elsewhere over https to who may get /metrics; 0 serves none")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
+	f.StringVar(&o.identityCertificates, "identity-certificates", "",
+		"directory of further certificates, REGION.pem, that sign the identity documents of EC2 instances")
 	_ = c.MarkFlagRequired("advertise")
 	c.AddCommand(depotLogCommand(), depotRotateCommand())
 	return c
@@ -95,15 +98,18 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	exchange, err := trust.NewDepot(c, filepath.Join(o.data, "user_ca"), func() depot.Endpoint {
-		return depot.Endpoint{Host: host, Port: int(port), HostCAs: authorities}
-	}, log)
+	endpoint := func() depot.Endpoint { return depot.Endpoint{Host: host, Port: int(port), HostCAs: authorities} }
+	exchange, err := trust.NewDepot(c, filepath.Join(o.data, "user_ca"), endpoint, log)
 	if err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("serve SSH at %s: %w", o.listen, err)
+	}
+	desk, bootAuthority, err := bootDesk(artifacts, o, endpoint, log)
+	if err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -115,6 +121,8 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 		Sources:         mirrors,
 		HostKeys:        signers,
 		UserAuthorities: func() []ssh.PublicKey { return parseKeys(exchange.UserCAs(), log) },
+		Hosts:           desk,
+		BootAuthorities: func() []ssh.PublicKey { return parseKeys(bootAuthority.PublicKeys(), log) },
 		Confine:         confine.Wrap(self),
 		Clock:           clock.RealClock{}, Logger: log,
 		Metrics: counters(),

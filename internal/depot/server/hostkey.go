@@ -28,7 +28,7 @@ func HostKey(dir string, names []string, c clock.PassiveClock) (signers []ssh.Si
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("prepare %s: %w", dir, err)
 	}
-	authority, err := loadAuthority(filepath.Join(dir, "host_ca"), c)
+	authority, err := sshca.Keep(filepath.Join(dir, "host_ca"), c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,7 +64,7 @@ func FinishHostCA(dir string, c clock.PassiveClock) error {
 
 // changeAuthority changes an authority's file; after a crash it is the old or the new one.
 func changeAuthority(path string, c clock.PassiveClock, change func(*sshca.Authority) error) error {
-	authority, err := loadAuthority(path, c)
+	authority, err := sshca.Keep(path, c)
 	if err != nil {
 		return err
 	}
@@ -79,24 +79,6 @@ func changeAuthority(path string, c clock.PassiveClock, change func(*sshca.Autho
 		return fmt.Errorf("write the host authority: %w", err)
 	}
 	return os.Rename(path+".new", path)
-}
-
-func loadAuthority(path string, c clock.PassiveClock) (*sshca.Authority, error) {
-	data, err := os.ReadFile(path)
-	if err == nil {
-		return sshca.Load(data, c)
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("read the host authority: %w", err)
-	}
-	authority, err := sshca.New(c)
-	if err != nil {
-		return nil, err
-	}
-	if data, err = authority.Encode(); err != nil {
-		return nil, err
-	}
-	return authority, os.WriteFile(path, data, 0o600)
 }
 
 func loadKey(path string) (any, error) {
