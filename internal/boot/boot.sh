@@ -1,5 +1,5 @@
 #!/bin/sh
-# Written by Slipway's user-data. "run" brings this host to its releases, "wait" waits for that for two minutes at most.
+# run: bring this host to its releases. wait: for that, two minutes at most.
 set -u
 d=/usr/local/lib/slipway s=/etc/systemd/system/slipway-boot.service.d k=/etc/slipway/key
 if [ "${1-}" = wait ]; then
@@ -18,7 +18,7 @@ say() { echo "slipway: $*"; }
 depot() {
 while read -r h p; do
 ssh -F none -p "$p" -i $k -o UserKnownHostsFile=$d/known_hosts -o GlobalKnownHostsFile=none -o IdentitiesOnly=yes \
--o StrictHostKeyChecking=yes -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 "boot@$h" "$1" <"$w/in" && return
+-o StrictHostKeyChecking=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 "boot@$h" "$1" <"$w/in" && return
 done <$d/depots
 return 1
 }
@@ -30,7 +30,7 @@ h="X-aws-ec2-metadata-token"
 t=o(Request(u+"api/token",headers={h+"-ttl-seconds":"60"},method="PUT"),timeout=5).read().decode()
 print(o(Request(u+"dynamic/instance-identity/rsa2048",headers={h:t}),timeout=5).read().decode())' 2>/dev/null
 }
-# deliver ID USER NAME: as the user, with what the depot sent for the Service.
+# deliver ID USER NAME
 deliver() {
 case $2 in
 root | '' | *[!a-z0-9_-]*) say "$3: not as user $2"; return ;;

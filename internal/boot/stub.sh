@@ -1,6 +1,6 @@
 #cloud-boothook
 #!/bin/sh
-# Slipway: at each boot this host gets the releases of its Services, before they are served.
+# Slipway: at each boot this host gets its releases before it serves.
 d=/usr/local/lib/slipway
 mkdir -p $d
 cat >$d/depots <<'E'
@@ -20,7 +20,7 @@ fi
 cd /etc/systemd/system || exit
 cat >slipway-deliver.service <<'E'
 [Unit]
-Description=Slipway brings this host to its releases
+Description=Slipway delivers
 Wants=network-online.target
 After=network-online.target cloud-init.service cloud-init-network.service
 [Service]
@@ -28,7 +28,7 @@ ExecStart=/usr/local/lib/slipway/boot run
 E
 cat >slipway-boot.service <<'E'
 [Unit]
-Description=Slipway waits for the releases, two minutes at most
+Description=Slipway waits for releases
 Wants=slipway-deliver.service
 After=slipway-deliver.service
 [Service]

@@ -36,16 +36,19 @@ var (
 // UserData is what a host's user-data has to hold: a boothook of cloud-init. It names the depot and the authorities that
 // prove it, and no secret.
 func UserData(endpoint depot.Endpoint) (string, error) {
-	known, err := delivery.KnownHosts(endpoint)
-	if err != nil {
+	if _, err := delivery.KnownHosts(endpoint); err != nil {
 		return "", err
+	}
+	var known strings.Builder
+	for _, authority := range endpoint.HostCAs {
+		known.WriteString("@cert-authority * " + strings.TrimSpace(authority) + "\n") // the file is for depots alone
 	}
 	var boot, all strings.Builder
 	if err := scriptTemplate.Execute(&boot, struct{ Command string }{strings.TrimPrefix(delivery.Command, "exec ")}); err != nil {
 		return "", fmt.Errorf("write the user-data: %w", err)
 	}
-	err = stubTemplate.Execute(&all, struct{ Depots, KnownHosts, Boot string }{
-		Depots: fmt.Sprintf("%s %d\n", endpoint.Host, endpoint.Port), KnownHosts: known, Boot: boot.String(),
+	err := stubTemplate.Execute(&all, struct{ Depots, KnownHosts, Boot string }{
+		Depots: fmt.Sprintf("%s %d\n", endpoint.Host, endpoint.Port), KnownHosts: known.String(), Boot: boot.String(),
 	})
 	if err != nil {
 		return "", fmt.Errorf("write the user-data: %w", err)

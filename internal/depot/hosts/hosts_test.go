@@ -44,9 +44,17 @@ type desk struct {
 	clock *clocktesting.FakeClock
 	addr  string
 	host  ssh.PublicKey
+	// endpoint as hosts are told; stop ends the depot.
+	endpoint depot.Endpoint
+	stop     func()
 }
 
 func newDesk(t *testing.T) *desk {
+	t.Helper()
+	return newDeskAt(t, "127.0.0.1")
+}
+
+func newDeskAt(t *testing.T, address string) *desk {
 	t.Helper()
 	d := &desk{WithT: NewWithT(t), t: t, cloud: awstest.New(), clock: clocktesting.NewFakeClock(time.Now())}
 	t.Cleanup(d.cloud.Close)
@@ -57,7 +65,7 @@ func newDesk(t *testing.T) *desk {
 	var err error
 	d.store, err = store.Open(t.TempDir(), d.clock)
 	d.Expect(err).NotTo(HaveOccurred())
-	signers, _, err := server.HostKey(t.TempDir(), []string{"127.0.0.1"}, d.clock)
+	signers, authorities, err := server.HostKey(t.TempDir(), []string{address}, d.clock)
 	d.Expect(err).NotTo(HaveOccurred())
 	authority, err := sshca.New(d.clock)
 	d.Expect(err).NotTo(HaveOccurred())
@@ -66,9 +74,10 @@ func newDesk(t *testing.T) *desk {
 	certificates[region], err = x509.ParseCertificate(block.Bytes)
 	d.Expect(err).NotTo(HaveOccurred())
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	d.Expect(err).NotTo(HaveOccurred())
 	d.addr = listener.Addr().String()
+	d.endpoint = depot.Endpoint{Host: address, Port: listener.Addr().(*net.TCPAddr).Port, HostCAs: authorities}
 	front := server.New(server.Options{
 		Store: d.store, HostKeys: signers, Clock: d.clock, Logger: log, UserAuthorities: func() []ssh.PublicKey { return nil },
 		BootAuthorities: func() []ssh.PublicKey {
@@ -77,16 +86,15 @@ func newDesk(t *testing.T) *desk {
 		},
 		Hosts: hosts.New(hosts.Options{
 			Store: d.store, Cloud: &ec2.Describer{}, Certificates: certificates, PullKey: authority.Pull, Clock: d.clock, Logger: log,
-			Endpoint: func() depot.Endpoint {
-				return depot.Endpoint{Host: "127.0.0.1", Port: 2222, HostCAs: []string{"ssh-ed25519 AAAA"}}
-			},
+			Endpoint: func() depot.Endpoint { return d.endpoint },
 		}),
 	})
 	d.host = signers[1].PublicKey()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = front.Serve(ctx, listener) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	d.stop = func() { cancel(); <-ended }
+	t.Cleanup(d.stop)
 	return d
 }
 
