@@ -31,6 +31,8 @@ type Instance struct {
 	// Group and Lifecycle within Auto Scaling.
 	Group     string
 	Lifecycle string
+	// UserData that it was launched with, as it is; EC2's own calls carry it in base64.
+	UserData []byte
 }
 
 // Role that may be assumed.

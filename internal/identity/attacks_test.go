@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"errors"
 	"math/big"
 	"testing"
 	"time"
@@ -125,8 +126,8 @@ func TestAttacks(t *testing.T) {
 			g.Expect(err).To(MatchError(test.is))
 			g.Expect(err).To(MatchError(ContainSubstring(test.says)))
 			g.Expect(document).To(BeZero())
-			for _, other := range []error{identity.ErrMalformed, identity.ErrUnknownRegion, identity.ErrSignature} {
-				g.Expect(other == test.is).To(Equal(errorsIs(err, other)), "it is one kind of error alone")
+			for _, kind := range []error{identity.ErrMalformed, identity.ErrUnknownRegion, identity.ErrSignature} {
+				g.Expect(errors.Is(err, kind)).To(Equal(errors.Is(test.is, kind)), "it is one kind of error alone")
 			}
 		})
 	}

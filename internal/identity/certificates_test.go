@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -23,8 +22,6 @@ import (
 	"github.com/slipway-dev/slipway/internal/awstest"
 	"github.com/slipway-dev/slipway/internal/identity"
 )
-
-func errorsIs(err, target error) bool { return errors.Is(err, target) }
 
 // Each file that is built in is read, under its region's name, and is what AWS publishes in form: a key of 2048 bits of that region's
 // alone, signed by itself with SHA-256.
