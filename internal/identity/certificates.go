@@ -22,6 +22,8 @@ import (
 type Certificates map[string]*x509.Certificate
 
 // The RSA-2048 certificates that AWS publishes: docs.aws.amazon.com/AWSEC2/latest/UserGuide/regions-certs.html.
+// At least two independent copies of that page agreed on each but those of ap-east-2, ap-southeast-6 and eusc-de-east-1, which only
+// one copy had.
 //
 //go:embed certificates/*.pem
 var published embed.FS
