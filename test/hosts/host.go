@@ -155,6 +155,8 @@ func (h *Host) Boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// After a boot the address has another Ethernet address, which this machine would learn late.
+	_ = run("ip", "neighbour", "flush", "to", h.Address, "dev", h.fleet.Bridge)
 	if !until(ctx, 20*time.Second, h.answers) {
 		return errors.New("sshd does not answer: " + h.log())
 	}

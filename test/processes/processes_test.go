@@ -70,7 +70,7 @@ func bare(t *testing.T) *cluster {
 	return c
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, depotFlags ...string) *cluster {
 	t.Helper()
 	if err := hosts.Available(); err != nil {
 		if os.Getenv("SLIPWAY_REQUIRE_ALL") == "1" {
@@ -85,7 +85,8 @@ func newCluster(t *testing.T) *cluster {
 	t.Cleanup(func() { c.g.Expect(c.fleet.Stop()).To(Succeed()) })
 	port := freePort(t, c.fleet.Gateway)
 	address := net.JoinHostPort(c.fleet.Gateway, fmt.Sprint(port))
-	c.run("depot", env.Depot(t), "depot", "--data", filepath.Join(c.dir, "depot"), "--listen", address, "--advertise", address, "--health-address", "0")
+	c.run("depot", env.Depot(t), append([]string{"depot", "--data", filepath.Join(c.dir, "depot"), "--listen", address, "--advertise", address,
+		"--health-address", "0"}, depotFlags...)...)
 	return c
 }
 
@@ -126,7 +127,7 @@ func (c *cluster) run(name string, config *rest.Config, args ...string) *exec.Cm
 // manager starts a manager.
 func (c *cluster) manager(name string) *exec.Cmd {
 	return c.run(name, env.Manager(c.t), "manager", "--metrics-address", "0", "--health-address", "0", "--slipway-image", "slipway:test",
-		"--lease-duration", "6s", "--lease-renew-deadline", "4s", "--lease-retry-period", "1s")
+		"--lease-duration", "6s", "--lease-renew-deadline", "4s", "--lease-retry-period", "1s", "--ec2-period", "1s")
 }
 
 // leader waits until somebody other than not holds the lease.
@@ -146,28 +147,37 @@ func (c *cluster) leader(not string) string {
 // declare makes the Service. Its hosts take their time to switch, so that there is a middle of a wave.
 func (c *cluster) declare() {
 	c.t.Helper()
-	key, err := os.ReadFile(c.fleet.PrivateKey)
-	c.g.Expect(err).NotTo(HaveOccurred())
 	meta := metav1.ObjectMeta{Namespace: c.namespace, Name: "hosts"}
-	c.g.Expect(c.client.Create(c.t.Context(), &corev1.Secret{ObjectMeta: meta, Type: corev1.SecretTypeSSHAuth, Data: map[string][]byte{corev1.SSHAuthPrivateKey: key}})).To(Succeed())
 	c.g.Expect(c.client.Create(c.t.Context(), &corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{"known_hosts": c.fleet.KnownHostsText()}})).To(Succeed())
-	s := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "blog"}}
-	s.Spec.Source.Git.URL = "https://git.example.com/blog.git"
-	s.Spec.Build.Image = image
 	var list []v1alpha1.StaticHost
 	for _, h := range c.fleet.Hosts {
 		port := int32(h.Port)
 		list = append(list, v1alpha1.StaticHost{Name: h.Name, Address: h.Address, Port: &port})
 	}
+	s := c.blog()
 	s.Spec.Targets = []v1alpha1.TargetSource{{Hosts: list}}
-	s.Spec.SSH = v1alpha1.SSHSpec{User: "deploy", KeySecretRef: v1alpha1.LocalReference{Name: "hosts"},
-		HostKeys: v1alpha1.HostKeys{Policy: v1alpha1.HostKeysKnown, ConfigMapRef: &v1alpha1.LocalReference{Name: "hosts"}}}
-	s.Spec.Deploy.Path = "/var/www/blog"
+	s.Spec.SSH.HostKeys = v1alpha1.HostKeys{Policy: v1alpha1.HostKeysKnown, ConfigMapRef: &v1alpha1.LocalReference{Name: "hosts"}}
 	// A pull that is frozen together with the manager, whose agent lends the key, holds its host for this long at most.
 	s.Spec.Deploy.Timeout = metav1.Duration{Duration: 20 * time.Second}
 	s.Spec.Deploy.Hooks.AfterSwitch = &v1alpha1.HostHook{Script: "sleep 2", Timeout: metav1.Duration{Duration: time.Minute}}
 	c.g.Expect(c.client.Create(c.t.Context(), s)).To(Succeed())
 	c.service = s
+}
+
+// blog is a Service without hosts, whose key is in a Secret.
+func (c *cluster) blog() *v1alpha1.Service {
+	c.t.Helper()
+	key, err := os.ReadFile(c.fleet.PrivateKey)
+	c.g.Expect(err).NotTo(HaveOccurred())
+	c.g.Expect(c.client.Create(c.t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "hosts"}, Type: corev1.SecretTypeSSHAuth, Data: map[string][]byte{corev1.SSHAuthPrivateKey: key},
+	})).To(Succeed())
+	s := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "blog"}}
+	s.Spec.Source.Git.URL = "https://git.example.com/blog.git"
+	s.Spec.Build.Image = image
+	s.Spec.SSH.User, s.Spec.SSH.KeySecretRef.Name = "deploy", "hosts"
+	s.Spec.Deploy.Path = "/var/www/blog"
+	return s
 }
 
 // built puts the artifact of a commit into the depot, as if it had been built before: builds are tested elsewhere.
