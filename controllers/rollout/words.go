@@ -169,7 +169,7 @@ func (r *Reconciler) bootKeys(ctx context.Context, service *v1alpha1.Service) ([
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s holds neither a public key in %s nor a private one in %s: %w", name.Name, publicKey, corev1.SSHAuthPrivateKey, err)
+		return nil, fmt.Errorf("the Secret %s holds neither a public key in %s nor a private one in %s: %w", name.Name, publicKey, corev1.SSHAuthPrivateKey, err)
 	}
 	return []string{strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))}, nil
 }
