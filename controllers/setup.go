@@ -67,7 +67,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	c, reader, counts := mgr.GetClient(), mgr.GetAPIReader(), metrics.New(o.Metrics)
 	for name, setup := range map[string]func(ctrl.Manager) error{
 		"service": service.New(service.Options{
-			Client: c, Depot: o.Depot, Endpoint: o.Endpoint, Finder: o.Finder, Found: o.Found, Clock: o.Clock,
+			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Finder: o.Finder, Found: o.Found, Clock: o.Clock,
 			Events: mgr.GetEventRecorder("slipway-service"), Metrics: counts,
 		}).SetupWithManager,
 		"release": release.New(release.Options{

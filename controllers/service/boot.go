@@ -64,7 +64,7 @@ func (r *Reconciler) writeUserData(ctx context.Context, service *v1alpha1.Servic
 		return name, nil
 	}
 	var found corev1.ConfigMap
-	err = r.Client.Get(ctx, client.ObjectKey{Namespace: service.Namespace, Name: name}, &found)
+	err = r.Reader.Get(ctx, client.ObjectKey{Namespace: service.Namespace, Name: name}, &found)
 	switch {
 	case apierrors.IsNotFound(err):
 	case err != nil:

@@ -42,6 +42,8 @@ const resync = 10 * time.Minute
 // Options are the controller's collaborators.
 type Options struct {
 	Client client.Client
+	// Reader reads past the cache: ConfigMaps, by name.
+	Reader client.Reader
 	Depot  depot.Manager
 	// Endpoint says where hosts reach the depot.
 	Endpoint func() (depot.Endpoint, error)

@@ -24,12 +24,16 @@ import (
 	"github.com/slipway-dev/slipway/controllers/service"
 	"github.com/slipway-dev/slipway/internal/awstest"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/test/env"
 )
 
 const patience = "60s"
+
+// where hosts reach the depot.
+var where = depot.Endpoint{Host: "depot.example.com", Port: 2222, HostCAs: []string{"ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"}}
 
 func TestMain(m *testing.M) { env.Main(m) }
 
@@ -95,7 +99,7 @@ func (w *world) start() (stop func()) {
 		})).To(Succeed())
 	}
 	w.Expect(service.New(service.Options{
-		Client: mgr.GetClient(), Finder: w.sweeper, Found: w.sweeper.Found(), Clock: clock.RealClock{}, Events: mgr.GetEventRecorder("slipway-service"),
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Endpoint: func() (depot.Endpoint, error) { return where, nil }, Finder: w.sweeper, Found: w.sweeper.Found(), Clock: clock.RealClock{}, Events: mgr.GetEventRecorder("slipway-service"),
 	}).SetupWithManager(mgr)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
