@@ -53,6 +53,7 @@ func connect(ctx context.Context, account discovery.Account) (API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find AWS credentials: %w", err)
 	}
+	loaded.HTTPClient = plainBodies{loaded.HTTPClient}
 	if account.RoleARN != "" {
 		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), account.RoleARN, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = sessionName
