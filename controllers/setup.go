@@ -34,7 +34,7 @@ type Options struct {
 	Depot    depot.Manager
 	Endpoint func() (depot.Endpoint, error)
 	// Finder looks at clouds; Found brings the accounts of which it knows something new.
-	Finder discovery.Finder
+	Finder discovery.LiveFinder
 	Found  <-chan event.TypedGenericEvent[discovery.Account]
 	// Bindings knows the host keys of instances that booted by themselves; Booted brings the ids of those that did.
 	Bindings target.Bindings

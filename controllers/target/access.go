@@ -26,7 +26,7 @@ func (r *Reconciler) permitted(ctx context.Context, j *job) *delivery.Failure {
 	if err := r.Client.List(ctx, &policies); err != nil {
 		return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonNotPermitted, Message: fmt.Sprintf("list TargetPolicies: %v", err)}
 	}
-	err := discovery.Check(j.target.Spec.Host, j.service.Spec.Targets, r.Finder, policy.For(j.service, policies.Items))
+	err := discovery.Check(ctx, j.target.Spec.Host, j.service.Spec.Targets, r.Finder, policy.For(j.service, policies.Items))
 	if err != nil {
 		return &delivery.Failure{Step: accessStep, Reason: v1alpha1.ReasonNotPermitted, Terminal: true, Message: err.Error() + "; the host is left alone"}
 	}

@@ -41,8 +41,8 @@ type Options struct {
 	Client client.Client
 	// Reader reads past the cache: Secrets and host keys, by name.
 	Reader client.Reader
-	// Finder knows what clouds say of hosts.
-	Finder discovery.Finder
+	// Finder knows what clouds say of hosts, and looks again before they are reached.
+	Finder discovery.LiveFinder
 	// Delivery reaches hosts.
 	Delivery delivery.Driver
 	// Bindings knows the host keys of instances that booted with Slipway's user-data; Booted brings the ids of those that
@@ -164,6 +164,9 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 	}
 	if v.action != deliver {
 		return lesson{known: true, after: r.jittered(j.interval())}, nil
+	}
+	if problem := r.permitted(ctx, j); problem != nil { // the look may have taken minutes
+		return r.reportProblem(ctx, j, problem)
 	}
 	return r.deliver(ctx, j, v)
 }

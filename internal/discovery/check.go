@@ -4,6 +4,7 @@
 package discovery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -13,9 +14,10 @@ import (
 // ErrLeft says that a host is none of its Service's any more.
 var ErrLeft = errors.New("no source of the Service names the host any more")
 
-// Check looks at one host again, just before it is reached: it is still one of its Service's, and still permitted. What
-// nobody can say for sure counts as before: an AWS that does not answer is no reason to leave hosts alone.
-func Check(host v1alpha1.TargetHost, sources []v1alpha1.TargetSource, finder Finder, permit Permit) error {
+// Check looks at one host again, just before it is reached: it is still one of its Service's, and still permitted, with the
+// tags, the state and the address that it has now. What nobody can say for sure counts as last seen: an AWS that does not answer
+// is no reason to leave hosts alone.
+func Check(ctx context.Context, host v1alpha1.TargetHost, sources []v1alpha1.TargetSource, finder LiveFinder, permit Permit) error {
 	verdict := ErrLeft
 	for i := range sources {
 		for _, static := range sources[i].Hosts {
@@ -24,7 +26,7 @@ func Check(host v1alpha1.TargetHost, sources []v1alpha1.TargetSource, finder Fin
 			}
 		}
 		if source := sources[i].EC2; source != nil && instanceID.MatchString(host.ID) {
-			err := checkInstance(host, source, finder, permit)
+			err := checkInstance(ctx, host, source, finder, permit)
 			if err == nil {
 				return nil
 			}
@@ -36,12 +38,15 @@ func Check(host v1alpha1.TargetHost, sources []v1alpha1.TargetSource, finder Fin
 	return verdict
 }
 
-func checkInstance(host v1alpha1.TargetHost, source *v1alpha1.EC2Source, finder Finder, permit Permit) error {
+func checkInstance(ctx context.Context, host v1alpha1.TargetHost, source *v1alpha1.EC2Source, finder LiveFinder, permit Permit) error {
 	if err := permit.Source(source); err != nil {
 		return err
 	}
 	view := finder.View(AccountOf(source), tagsOf(source))
 	instance, described := view.Instances[host.ID]
+	if now, err := finder.Describe(ctx, AccountOf(source), host.ID); err == nil {
+		instance, described = now, true
+	}
 	if !described {
 		if view.Looks < sureLooks {
 			return nil

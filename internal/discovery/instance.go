@@ -4,6 +4,8 @@
 package discovery
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -71,6 +73,18 @@ type View struct {
 type Finder interface {
 	// View returns what is known of the instances of an account that bear any of the tags.
 	View(account Account, tags []string) View
+}
+
+// ErrNotDescribed says that a cloud does not know an instance, or does not know it yet.
+var ErrNotDescribed = errors.New("EC2 does not describe the instance")
+
+// LiveFinder also looks at one instance now.
+type LiveFinder interface {
+	Finder
+	// Describe returns an instance of an account as it is now, give or take some seconds. Tags, state and addresses are current;
+	// Lifecycle is as last looked for. An account without the instance is ErrNotDescribed; any other error means that nobody
+	// can say now. It returns within seconds, also if the cloud does not answer.
+	Describe(ctx context.Context, account Account, id string) (Instance, error)
 }
 
 // tagsOf are the keys of the tags by which a source's instances are found.

@@ -4,6 +4,7 @@
 package discovery_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -170,20 +171,37 @@ func TestCheck(t *testing.T) {
 		view    discovery.View
 		permit  discovery.Permit
 		says    string
+		now     looked
 	}{
-		"it is still there":               {host, ec2(byTag()), view(3, blog(1, nil)), everything{}, ""},
-		"nobody looked since the restart": {host, ec2(byTag()), view(0), everything{}, ""},
-		"it was terminated":               {host, ec2(byTag()), view(3, blog(1, func(i *discovery.Instance) { i.State = "terminated" })), everything{}, "no source of the Service names the host any more"},
-		"its tag was taken away":          {host, ec2(byTag()), view(3, blog(1, func(i *discovery.Instance) { i.Tags = nil })), everything{}, "no source of the Service"},
-		"it is missing":                   {host, ec2(byTag()), view(3), everything{}, "no source of the Service"},
-		"another has its address":         {host, ec2(byTag()), view(3, blog(1, func(i *discovery.Instance) { i.PrivateIP = "10.0.0.2" })), everything{}, "another address"},
-		"it is not permitted any more":    {host, ec2(byTag()), view(3, blog(1, nil)), nothing{}, "refused"},
-		"written down":                    {byHand, static, view(0), everything{}, ""},
-		"written down and not permitted":  {byHand, static, view(0), nothing{}, "refused"},
-		"not written down any more":       {byHand, ec2(byTag()), view(0), everything{}, "no source of the Service"},
+		"it is still there":               {host: host, sources: ec2(byTag()), view: view(3, blog(1, nil))},
+		"nobody looked since the restart": {host: host, sources: ec2(byTag()), view: view(0)},
+		"it was terminated": {host: host, sources: ec2(byTag()), view: view(3, blog(1, func(i *discovery.Instance) { i.State = "terminated" })),
+			says: "no source of the Service names the host any more"},
+		"its tag was taken away": {host: host, sources: ec2(byTag()), view: view(3, blog(1, func(i *discovery.Instance) { i.Tags = nil })),
+			says: "no source of the Service"},
+		"it is missing": {host: host, sources: ec2(byTag()), view: view(3), says: "no source of the Service"},
+		"another has its address": {host: host, sources: ec2(byTag()), view: view(3, blog(1, func(i *discovery.Instance) { i.PrivateIP = "10.0.0.2" })),
+			says: "another address"},
+		"it is not permitted any more":    {host: host, sources: ec2(byTag()), view: view(3, blog(1, nil)), permit: nothing{}, says: "refused"},
+		"written down":                    {host: byHand, sources: static},
+		"written down and not permitted":  {host: byHand, sources: static, permit: nothing{}, says: "refused"},
+		"not written down any more":       {host: byHand, sources: ec2(byTag()), says: "no source of the Service"},
+		"terminated since the last sweep": {host: host, sources: ec2(byTag()), view: view(3, blog(1, nil)), now: is(func(i *discovery.Instance) { i.State = "terminated" }), says: "no source of the Service"},
+		"its tag went since":              {host: host, sources: ec2(byTag()), view: view(3, blog(1, nil)), now: is(func(i *discovery.Instance) { i.Tags = nil }), says: "no source of the Service"},
+		"its address went since":          {host: host, sources: ec2(byTag()), view: view(3, blog(1, nil)), now: is(func(i *discovery.Instance) { i.PrivateIP = "10.0.0.2" }), says: "another address"},
+		"its tag came since":              {host: host, sources: ec2(byTag()), view: view(3, blog(1, func(i *discovery.Instance) { i.Tags = nil })), now: is(nil)},
+		"EC2 lost it since":               {host: host, sources: ec2(byTag()), view: view(3, blog(1, nil)), now: looked{err: discovery.ErrNotDescribed}},
+		"EC2 lost it twice":               {host: host, sources: ec2(byTag()), view: view(3), now: looked{err: discovery.ErrNotDescribed}, says: "no source of the Service"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := discovery.Check(test.host, test.sources, clouds{here: test.view}, test.permit)
+			if test.permit == nil {
+				test.permit = everything{}
+			}
+			if test.now.instance == nil && test.now.err == nil {
+				test.now.err = errSilent
+			}
+			test.now.clouds = clouds{here: test.view}
+			err := discovery.Check(t.Context(), test.host, test.sources, test.now, test.permit)
 			if test.says == "" {
 				NewWithT(t).Expect(err).NotTo(HaveOccurred())
 				return
@@ -192,6 +210,28 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// looked is clouds that say what the instance is now, or why they can't.
+type looked struct {
+	clouds
+	instance *discovery.Instance
+	err      error
+}
+
+// is describes the first instance as it is by now.
+func is(change func(*discovery.Instance)) looked {
+	now := blog(1, change)
+	return looked{instance: &now}
+}
+
+func (l looked) Describe(context.Context, discovery.Account, string) (discovery.Instance, error) {
+	if l.err != nil {
+		return discovery.Instance{}, l.err
+	}
+	return *l.instance, nil
+}
+
+var errSilent = errors.New("no answer")
 
 // nothing is permitted.
 type nothing struct{}

@@ -37,7 +37,7 @@ func sweep(ctx context.Context, api API, tags []string) ([]discovery.Instance, e
 	slices.Sort(tags)
 	var instances []discovery.Instance
 	for chunk := range slices.Chunk(tags, maxTags) {
-		found, err := describe(ctx, api, chunk)
+		found, err := describe(ctx, api, types.Filter{Name: aws.String("tag-key"), Values: chunk})
 		if err != nil {
 			return nil, err
 		}
@@ -53,12 +53,9 @@ func sweep(ctx context.Context, api API, tags []string) ([]discovery.Instance, e
 	return instances, nil
 }
 
-// describe asks EC2 page by page.
-func describe(ctx context.Context, api API, tags []string) ([]discovery.Instance, error) {
-	input := &ec2.DescribeInstancesInput{
-		MaxResults: aws.Int32(pageSize),
-		Filters:    []types.Filter{{Name: aws.String("tag-key"), Values: tags}},
-	}
+// describe asks EC2 for what passes a filter, page by page.
+func describe(ctx context.Context, api API, filter types.Filter) ([]discovery.Instance, error) {
+	input := &ec2.DescribeInstancesInput{MaxResults: aws.Int32(pageSize), Filters: []types.Filter{filter}}
 	var instances []discovery.Instance
 	pages := ec2.NewDescribeInstancesPaginator(api, input, func(o *ec2.DescribeInstancesPaginatorOptions) { o.StopOnDuplicateToken = true })
 	for pages.HasMorePages() {

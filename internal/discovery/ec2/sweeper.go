@@ -38,6 +38,10 @@ type Options struct {
 	Period time.Duration
 	// Jitter is the share of the period, from 0 to 1, by which a sweep may come earlier. Default DefaultJitter.
 	Jitter *float64
+	// Fresh is how old a description may be that still answers for now. Default DefaultFresh.
+	Fresh time.Duration
+	// LookLimit bounds one live look. Default DefaultLookLimit.
+	LookLimit time.Duration
 	// Connect makes the clients of an account. Default: the SDK's own chain of credentials, and an assumed role.
 	Connect func(ctx context.Context, account discovery.Account) (API, error)
 	Clock   clock.WithTicker
@@ -45,36 +49,28 @@ type Options struct {
 	Random func() float64
 }
 
-// Sweeper is a discovery.Finder that looks at EC2.
+// Sweeper is a discovery.LiveFinder that looks at EC2.
 type Sweeper struct {
 	Options
 	found chan event.TypedGenericEvent[discovery.Account]
 
 	mu       sync.Mutex
 	ctx      context.Context // nil before Start and after its end
+	started  chan struct{}
 	accounts map[discovery.Account]*account
 	running  sync.WaitGroup
-}
-
-// account is what is known of one account.
-type account struct {
-	// tags are the keys asked for, each with the number of good sweeps that looked for it.
-	tags map[string]int
-	// instances as described last, in a map that is replaced and never changed; missing counts the sweeps since.
-	instances map[string]discovery.Instance
-	missing   map[string]int
-	problem   string
-	failures  int
-	asked     time.Time
-	sweeping  bool
-	// wake ends the wait for the next sweep.
-	wake chan struct{}
 }
 
 // New returns a Sweeper. It looks once Start was called.
 func New(o Options) *Sweeper {
 	if o.Period <= 0 {
 		o.Period = DefaultPeriod
+	}
+	if o.Fresh <= 0 {
+		o.Fresh = DefaultFresh
+	}
+	if o.LookLimit <= 0 {
+		o.LookLimit = DefaultLookLimit
 	}
 	if o.Jitter == nil {
 		jitter := DefaultJitter
@@ -90,7 +86,7 @@ func New(o Options) *Sweeper {
 		o.Connect = connect
 	}
 	return &Sweeper{
-		Options: o, accounts: map[discovery.Account]*account{},
+		Options: o, accounts: map[discovery.Account]*account{}, started: make(chan struct{}),
 		found: make(chan event.TypedGenericEvent[discovery.Account], 64),
 	}
 }
@@ -102,14 +98,7 @@ func (s *Sweeper) Found() <-chan event.TypedGenericEvent[discovery.Account] { re
 func (s *Sweeper) View(of discovery.Account, tags []string) discovery.View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.accounts[of]
-	if a == nil {
-		a = &account{
-			tags: map[string]int{}, instances: map[string]discovery.Instance{}, missing: map[string]int{}, wake: make(chan struct{}, 1),
-		}
-		s.accounts[of] = a
-	}
-	a.asked = s.Clock.Now()
+	a := s.account(of, s.Clock.Now())
 	view := discovery.View{Instances: a.instances, Problem: a.problem, Looks: -1}
 	for _, tag := range tags {
 		looks, known := a.tags[tag]
@@ -126,6 +115,21 @@ func (s *Sweeper) View(of discovery.Account, tags []string) discovery.View {
 	return view
 }
 
+// account is what is known of an account, from now on if nothing was. The caller holds the lock.
+func (s *Sweeper) account(of discovery.Account, now time.Time) *account {
+	a := s.accounts[of]
+	if a == nil {
+		maps.DeleteFunc(s.accounts, func(_ discovery.Account, a *account) bool { return !a.sweeping && now.Sub(a.asked) >= idle })
+		a = &account{
+			tags: map[string]int{}, instances: map[string]discovery.Instance{}, missing: map[string]int{}, live: map[string]described{},
+			looking: map[string]*batch{}, wake: make(chan struct{}, 1), pace: s.paceFor(of),
+		}
+		s.accounts[of] = a
+	}
+	a.asked = now
+	return a
+}
+
 // Wake has an account swept soon: something is said to have happened there.
 func (s *Sweeper) Wake(region string) {
 	s.mu.Lock()
@@ -137,17 +141,11 @@ func (s *Sweeper) Wake(region string) {
 	}
 }
 
-func (a *account) hasten() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Start looks until ctx ends.
+// Start looks until ctx ends. It is called once.
 func (s *Sweeper) Start(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx = ctx
+	close(s.started)
 	for of, a := range s.accounts {
 		s.run(of, a)
 	}
@@ -172,18 +170,17 @@ func (s *Sweeper) run(of discovery.Account, a *account) {
 
 // keep sweeps an account until ctx ends or nobody asks any more.
 func (s *Sweeper) keep(ctx context.Context, of discovery.Account, a *account) {
-	var api API
 	for {
 		select { // a sweep that begins now answers what woke it
 		case <-a.wake:
 		default:
 		}
-		tags := s.asked(a)
-		found, err := s.look(ctx, of, &api, tags)
+		tags, began := s.asked(a), s.Clock.Now()
+		found, err := s.look(ctx, of, a, tags)
 		if ctx.Err() != nil {
 			return
 		}
-		wait := s.learn(of, a, tags, found, err)
+		wait := s.learn(of, a, tags, began, found, err)
 		timer := s.Clock.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -200,17 +197,28 @@ func (s *Sweeper) keep(ctx context.Context, of discovery.Account, a *account) {
 }
 
 // look sweeps once.
-func (s *Sweeper) look(ctx context.Context, of discovery.Account, api *API, tags []string) ([]discovery.Instance, error) {
+func (s *Sweeper) look(ctx context.Context, of discovery.Account, a *account, tags []string) ([]discovery.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
 	defer cancel()
-	if *api == nil {
-		connected, err := s.Connect(ctx, of)
+	api, err := s.connected(ctx, of, a)
+	if err != nil {
+		return nil, err
+	}
+	return sweep(ctx, paced{api, a.pace}, tags)
+}
+
+// connected gives the clients of an account, which are made once.
+func (s *Sweeper) connected(ctx context.Context, of discovery.Account, a *account) (API, error) {
+	a.connecting.Lock()
+	defer a.connecting.Unlock()
+	if a.api == nil {
+		api, err := s.Connect(ctx, of)
 		if err != nil {
 			return nil, err
 		}
-		*api = connected
+		a.api = api
 	}
-	return sweep(ctx, *api, tags)
+	return a.api, nil
 }
 
 // asked lists the tags that are asked for.
@@ -225,7 +233,9 @@ func (s *Sweeper) asked(a *account) []string {
 }
 
 // learn writes down what a sweep found, tells of news, and says how long to wait for the next one.
-func (s *Sweeper) learn(of discovery.Account, a *account, tags []string, found []discovery.Instance, err error) time.Duration {
+func (s *Sweeper) learn(
+	of discovery.Account, a *account, tags []string, began time.Time, found []discovery.Instance, err error,
+) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := s.Period - time.Duration(*s.Jitter*s.Random()*float64(s.Period))
@@ -236,13 +246,13 @@ func (s *Sweeper) learn(of discovery.Account, a *account, tags []string, found [
 			wait = min(2*wait, maxBackoff)
 		}
 		next := s.Clock.Now().Add(wait).UTC().Format("15:04:05 UTC")
-		problem := "EC2 in " + of.String() + ": " + explain(err)
-		slog.Warn("the instances of an account can't be looked for", "account", of.String(), "error", explain(err), "failures", a.failures, "after", wait)
+		problem := "EC2 in " + of.String() + ": " + explain(err, sweepLimit)
+		slog.Warn("the instances of an account can't be looked for", "account", of.String(), "error", explain(err, sweepLimit), "failures", a.failures, "after", wait)
 		a.problem = problem + "; next try at " + next
 		news = true
 	} else {
 		news = a.take(found) || a.problem != ""
-		a.problem, a.failures = "", 0
+		a.problem, a.failures, a.swept = "", 0, began
 		for _, tag := range tags {
 			if a.tags[tag]++; a.tags[tag] <= sureLooks { // what is missing may be gone for sure now
 				news = true
@@ -253,38 +263,6 @@ func (s *Sweeper) learn(of discovery.Account, a *account, tags []string, found [
 		s.tell(of)
 	}
 	return wait
-}
-
-// sureLooks is how many sweeps it takes until one that is missing is gone: EC2's answers lag behind.
-const sureLooks = 2
-
-// take takes over what a sweep found and says whether anything changed.
-func (a *account) take(found []discovery.Instance) (changed bool) {
-	instances := make(map[string]discovery.Instance, len(found))
-	missing := map[string]int{}
-	for i := range found {
-		before, there := a.instances[found[i].ID]
-		changed = changed || !there || !equal(&before, &found[i])
-		instances[found[i].ID] = found[i]
-	}
-	for id, before := range a.instances {
-		if _, seen := instances[id]; seen {
-			continue
-		}
-		if missed := a.missing[id] + 1; missed < sureLooks {
-			instances[id], missing[id] = before, missed
-		} else {
-			changed = true
-		}
-	}
-	a.instances, a.missing = instances, missing
-	return changed
-}
-
-// equal says whether two descriptions of an instance are the same.
-func equal(a, b *discovery.Instance) bool {
-	return a.ID == b.ID && a.Account == b.Account && a.Zone == b.Zone && a.Type == b.Type && a.State == b.State && a.PrivateIP == b.PrivateIP && a.PublicIP == b.PublicIP &&
-		a.PrivateDNS == b.PrivateDNS && a.Lifecycle == b.Lifecycle && a.LaunchTime.Equal(b.LaunchTime) && maps.Equal(a.Tags, b.Tags)
 }
 
 // tell tells of news. Who does not listen any more, or has a lot of news already, is not waited for: Services ask again.

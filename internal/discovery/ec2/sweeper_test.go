@@ -28,7 +28,7 @@ type world struct {
 	sweeper *ec2.Sweeper
 }
 
-func newWorld(t *testing.T, period time.Duration) *world {
+func newWorld(t *testing.T, period time.Duration, change ...func(*ec2.Options)) *world {
 	t.Helper()
 	w := &world{WithT: NewWithT(t), cloud: awstest.New()}
 	t.Cleanup(w.cloud.Close)
@@ -37,7 +37,11 @@ func newWorld(t *testing.T, period time.Duration) *world {
 		t.Setenv(key, value)
 	}
 	none := 0.0
-	w.sweeper = ec2.New(ec2.Options{Period: period, Jitter: &none})
+	options := ec2.Options{Period: period, Jitter: &none}
+	for _, change := range change {
+		change(&options)
+	}
+	w.sweeper = ec2.New(options)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.sweeper.Start(ctx) }()
