@@ -51,6 +51,14 @@ type TargetPolicySpec struct {
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:items:Pattern=`^/([A-Za-z0-9._+@-]+(/[A-Za-z0-9._+@-]+)*)?$`
 	PathPrefixes []string `json:"pathPrefixes"`
+	// TargetGroupARNs are the load balancer target groups that Services may name; a trailing * stands for any end of a name, and
+	// * alone for every target group. Without it none may be named.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.all(x, x.matches('^([*]|arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/([A-Za-z0-9-]+/[0-9a-f]{16}|[A-Za-z0-9-]*(/[0-9a-f]*)?[*]))$'))",message="must be the ARN of a target group, such as arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/web/0123456789abcdef; * may stand for the end of the name, or for every target group"
+	TargetGroupARNs []string `json:"targetGroupARNs,omitempty"`
 }
 
 // SpeaksFor says whether the policy speaks for a namespace.
@@ -70,18 +78,31 @@ type EC2Permission struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:Pattern=`^(\*|[a-z]{2}(-[a-z]+)+-[0-9]+)$`
 	Regions []string `json:"regions"`
-	// RoleARNs that may be assumed to look for them; a trailing * stands for any end. Without it only the manager's own
-	// identity may look.
+	// RoleARNs that may be assumed to look for them; a trailing * stands for any end of a role's path and name, and * alone for
+	// every role. Without it only the manager's own identity may look.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:items:MaxLength=640
+	// +kubebuilder:validation:XValidation:rule="self.all(x, x.matches('^([*]|arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-)+-~]*[*]?)$'))",message="must be the ARN of a role, such as arn:aws:iam::123456789012:role/slipway-web; * may stand for the end of its name, or for every role, and never for an account"
 	RoleARNs []string `json:"roleARNs,omitempty"`
+	// Accounts that the instances must belong to, 12 digits each; roles of other accounts are not assumed either. Without it:
+	// the accounts of the identities that may look. EC2 shows an identity its own account's instances and no others, and the
+	// ARN of a role names its account, so that RoleARNs are bound enough, unless they hold *.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=12
+	// +kubebuilder:validation:XValidation:rule="self.all(x, x.matches('^[0-9]{12}$'))",message="an account of AWS is 12 digits, without dashes and in quotes"
+	Accounts []string `json:"accounts,omitempty"`
 	// Tags that an instance must bear whatever the Service asks for.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=10
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) >= 1 && size(key) <= 128)",message="a tag's key has 1 to 128 characters"
 	Tags map[string]TagValue `json:"tags,omitempty"`
 	// AllInstances demands no tags.
 	// +optional

@@ -305,6 +305,11 @@ func (in *EC2Permission) DeepCopyInto(out *EC2Permission) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Accounts != nil {
+		in, out := &in.Accounts, &out.Accounts
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Tags != nil {
 		in, out := &in.Tags, &out.Tags
 		*out = make(map[string]TagValue, len(*in))
@@ -1197,6 +1202,11 @@ func (in *TargetPolicySpec) DeepCopyInto(out *TargetPolicySpec) {
 	}
 	if in.PathPrefixes != nil {
 		in, out := &in.PathPrefixes, &out.PathPrefixes
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.TargetGroupARNs != nil {
+		in, out := &in.TargetGroupARNs, &out.TargetGroupARNs
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}

@@ -22,7 +22,15 @@ type Permit struct {
 	policies []*v1alpha1.TargetPolicySpec
 	// spoken: some policy speaks for the namespace. refusal is why none permits user and paths.
 	spoken  bool
-	refusal error
+	refusal *refusal
+}
+
+// refusal is why a policy does not permit something.
+type refusal struct {
+	// what is not permitted, and why; why may be empty.
+	what, why string
+	// near is how many demands were met before: of several refusals, the nearest tells people most.
+	near int
 }
 
 // For is what a Service may reach after these policies.
@@ -34,8 +42,8 @@ func For(service *v1alpha1.Service, policies []v1alpha1.TargetPolicy) *Permit {
 			continue
 		}
 		p.spoken = true
-		if err := access(spec, &service.Spec); err != nil {
-			p.refusal = err
+		if why := access(spec, &service.Spec); why != nil {
+			p.refusal = nearer(p.refusal, why)
 			continue
 		}
 		p.policies = append(p.policies, spec)
@@ -43,49 +51,35 @@ func For(service *v1alpha1.Service, policies []v1alpha1.TargetPolicy) *Permit {
 	return p
 }
 
-// access says whether a policy permits the SSH user and the paths of a Service.
-func access(policy *v1alpha1.TargetPolicySpec, service *v1alpha1.ServiceSpec) error {
+// access says why a policy does not permit the SSH user and the paths of a Service; nil if it does.
+func access(policy *v1alpha1.TargetPolicySpec, service *v1alpha1.ServiceSpec) *refusal {
 	user := service.SSH.User
 	if !slices.Contains(policy.SSHUsers, user) && (user == "root" || !slices.Contains(policy.SSHUsers, "*")) {
-		return fmt.Errorf("ssh.user %q is not permitted", user)
+		return &refusal{what: fmt.Sprintf("ssh.user %q", user)}
 	}
 	for _, path := range []string{string(service.Deploy.Path), string(service.Deploy.StateDir)} {
 		if path != "" && !slices.ContainsFunc(policy.PathPrefixes, func(prefix string) bool {
 			return prefix == "/" || path == prefix || strings.HasPrefix(path, prefix+"/")
 		}) {
-			return fmt.Errorf("the path %s is not permitted", path)
+			return &refusal{what: "the path " + path, near: 1}
 		}
 	}
 	return nil
 }
 
-// errNoPolicy says that nobody permitted EC2.
-var errNoPolicy = errors.New("no TargetPolicy speaks for the namespace: instances of EC2 need one")
+// unspoken says that nobody permitted what needs a policy.
+func unspoken(what string) error {
+	return fmt.Errorf("no TargetPolicy speaks for the namespace: %s need one", what)
+}
 
 // Host says whether a host that a person wrote down may be reached.
 func (p *Permit) Host(address string) error {
 	if !p.spoken {
 		return nil
 	}
-	return p.any(func(policy *v1alpha1.TargetPolicySpec) error {
+	return p.any(func(policy *v1alpha1.TargetPolicySpec) *refusal {
 		if !contains(policy.Addresses, address) {
-			return fmt.Errorf("the address %s is not permitted", address)
-		}
-		return nil
-	})
-}
-
-// Instance says whether an instance may be reached at an address, and looked for as the source has it.
-func (p *Permit) Instance(source *v1alpha1.EC2Source, instance *discovery.Instance, address string) error {
-	if !p.spoken {
-		return errNoPolicy
-	}
-	return p.any(func(policy *v1alpha1.TargetPolicySpec) error {
-		if len(policy.Addresses) > 0 && !contains(policy.Addresses, address) {
-			return fmt.Errorf("the address %s of %s is not permitted", address, instance.ID)
-		}
-		if !slices.ContainsFunc(policy.EC2, func(e v1alpha1.EC2Permission) bool { return looks(&e, source) && bears(&e, instance) }) {
-			return fmt.Errorf("%s is not permitted: its tags, its group, its region or the role", instance.ID)
+			return &refusal{what: "the address " + address}
 		}
 		return nil
 	})
@@ -94,51 +88,65 @@ func (p *Permit) Instance(source *v1alpha1.EC2Source, instance *discovery.Instan
 // Source says whether a source may be looked at at all, so that nobody's role is assumed for somebody else.
 func (p *Permit) Source(source *v1alpha1.EC2Source) error {
 	if !p.spoken {
-		return errNoPolicy
+		return unspoken("instances of EC2")
 	}
-	return p.any(func(policy *v1alpha1.TargetPolicySpec) error {
-		if !slices.ContainsFunc(policy.EC2, func(e v1alpha1.EC2Permission) bool { return looks(&e, source) }) {
-			return fmt.Errorf("EC2 in %s is not permitted", discovery.AccountOf(source))
+	return p.any(func(policy *v1alpha1.TargetPolicySpec) *refusal {
+		return permitted("EC2 in "+discovery.AccountOf(source).String(), policy, source, nil)
+	})
+}
+
+// Instance says whether an instance may be reached at an address, and looked for as the source has it.
+func (p *Permit) Instance(source *v1alpha1.EC2Source, instance *discovery.Instance, address string) error {
+	if !p.spoken {
+		return unspoken("instances of EC2")
+	}
+	return p.any(func(policy *v1alpha1.TargetPolicySpec) *refusal {
+		if len(policy.Addresses) > 0 && !contains(policy.Addresses, address) {
+			return &refusal{what: fmt.Sprintf("the address %s of %s", address, instance.ID)}
+		}
+		return permitted(instance.ID, policy, source, instance)
+	})
+}
+
+// TargetGroup says whether a target group of a load balancer may be named, by its ARN.
+func (p *Permit) TargetGroup(arn string) error {
+	if !p.spoken {
+		return unspoken("target groups")
+	}
+	return p.any(func(policy *v1alpha1.TargetPolicySpec) *refusal {
+		if !slices.ContainsFunc(policy.TargetGroupARNs, func(pattern string) bool { return matches(pattern, arn) }) {
+			return &refusal{what: "the target group " + arn}
 		}
 		return nil
 	})
 }
 
-// any says whether one policy permits it; if none does, why the last one does not.
-func (p *Permit) any(permits func(*v1alpha1.TargetPolicySpec) error) error {
-	refusal := p.refusal
+// any says whether one policy permits it; if none does, why the one that came nearest does not.
+func (p *Permit) any(refuses func(*v1alpha1.TargetPolicySpec) *refusal) error {
+	var nearest *refusal
 	for _, policy := range p.policies {
-		if refusal = permits(policy); refusal == nil {
+		why := refuses(policy)
+		if why == nil {
 			return nil
 		}
+		nearest = nearer(nearest, why)
 	}
-	return fmt.Errorf("%w by any TargetPolicy of namespace %s", refusal, p.namespace)
+	if nearest == nil {
+		nearest = p.refusal
+	}
+	text := nearest.what + " is not permitted by any TargetPolicy of namespace " + p.namespace
+	if nearest.why != "" {
+		text += ": " + nearest.why
+	}
+	return errors.New(text)
 }
 
-// looks says whether a permission covers where a source looks, and as whom.
-func looks(e *v1alpha1.EC2Permission, source *v1alpha1.EC2Source) bool {
-	if !slices.Contains(e.Regions, source.Region) && !slices.Contains(e.Regions, "*") {
-		return false
+// nearer is the refusal that more demands were met before; of equals the second. The first may be nil.
+func nearer(a, b *refusal) *refusal {
+	if a == nil || b.near >= a.near {
+		return b
 	}
-	if source.RoleARN == "" {
-		return len(e.RoleARNs) == 0
-	}
-	return slices.ContainsFunc(e.RoleARNs, func(pattern string) bool { return matches(pattern, source.RoleARN) })
-}
-
-// bears says whether an instance bears what a permission demands.
-func bears(e *v1alpha1.EC2Permission, instance *discovery.Instance) bool {
-	if len(e.Tags) == 0 && !e.AllInstances {
-		return false
-	}
-	for key, value := range e.Tags {
-		if have, there := instance.Tags[key]; !there || have != string(value) {
-			return false
-		}
-	}
-	group := instance.Tags[discovery.GroupTag]
-	return len(e.AutoScalingGroups) == 0 ||
-		group != "" && slices.ContainsFunc(e.AutoScalingGroups, func(pattern string) bool { return matches(pattern, group) })
+	return a
 }
 
 // contains says whether an address is one of a list's addresses or names, or lies in one of its networks or domains.

@@ -33,6 +33,7 @@ func web(change func(*v1alpha1.TargetPolicySpec)) v1alpha1.TargetPolicy {
 // all permits everything that can be permitted at once.
 func all(p *v1alpha1.TargetPolicySpec) {
 	p.Addresses, p.SSHUsers, p.PathPrefixes = []string{"*"}, []string{"*"}, []string{"/"}
+	p.TargetGroupARNs = []string{"*"}
 	p.EC2 = []v1alpha1.EC2Permission{{Regions: []string{"*"}, AllInstances: true}, {Regions: []string{"*"}, AllInstances: true, RoleARNs: []string{"*"}}}
 }
 
@@ -46,7 +47,7 @@ func service(change func(*v1alpha1.Service)) *v1alpha1.Service {
 	return s
 }
 
-// The matrix: who asks × what a policy says × what is reached.
+// What addresses, users and paths are one.
 func TestHost(t *testing.T) {
 	for name, test := range map[string]struct {
 		service  func(*v1alpha1.Service)
@@ -91,6 +92,7 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// Of several permissions, the one that came nearest says why.
 func TestInstance(t *testing.T) {
 	for name, test := range map[string]struct {
 		policies []v1alpha1.TargetPolicy
@@ -100,18 +102,34 @@ func TestInstance(t *testing.T) {
 		source1  bool // refused before anything is looked for
 		refused  string
 	}{
-		"permitted":                {policies: []v1alpha1.TargetPolicy{web(nil)}},
-		"no policy":                {source1: true, refused: "no TargetPolicy speaks for the namespace"},
-		"a policy without EC2":     {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) { p.EC2 = nil })}, source1: true, refused: "not permitted"},
-		"another region":           {policies: []v1alpha1.TargetPolicy{web(nil)}, source: func(s *v1alpha1.EC2Source) { s.Region = "us-east-1" }, source1: true, refused: "EC2 in us-east-1"},
-		"another role":             {policies: []v1alpha1.TargetPolicy{web(nil)}, source: func(s *v1alpha1.EC2Source) { s.RoleARN = role + "2" }, source1: true, refused: "not permitted"},
-		"the manager's identity":   {policies: []v1alpha1.TargetPolicy{web(nil)}, source: func(s *v1alpha1.EC2Source) { s.RoleARN = "" }, source1: true, refused: "not permitted"},
-		"without the tag":          {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { delete(i.Tags, "Team") }, refused: "its tags"},
-		"another team's":           {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { i.Tags["Team"] = "shop" }, refused: "its tags"},
-		"another group":            {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { i.Tags[discovery.GroupTag] = "shop-asg" }, refused: "its group"},
-		"no group":                 {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { delete(i.Tags, discovery.GroupTag) }, refused: "its group"},
-		"another network":          {policies: []v1alpha1.TargetPolicy{web(nil)}, address: "10.9.0.1", refused: "the address 10.9.0.1"},
-		"any network":              {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) { p.Addresses = nil })}, address: "10.9.0.1"},
+		"permitted":              {policies: []v1alpha1.TargetPolicy{web(nil)}},
+		"no policy":              {source1: true, refused: "no TargetPolicy speaks for the namespace"},
+		"a policy without EC2":   {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) { p.EC2 = nil })}, source1: true, refused: "not permitted"},
+		"another region":         {policies: []v1alpha1.TargetPolicy{web(nil)}, source: func(s *v1alpha1.EC2Source) { s.Region = "us-east-1" }, source1: true, refused: "EC2 in us-east-1"},
+		"another role":           {policies: []v1alpha1.TargetPolicy{web(nil)}, source: func(s *v1alpha1.EC2Source) { s.RoleARN = role + "2" }, source1: true, refused: "not permitted"},
+		"the manager's identity": {policies: []v1alpha1.TargetPolicy{web(nil)}, source: func(s *v1alpha1.EC2Source) { s.RoleARN = "" }, source1: true, refused: "not permitted"},
+		"without the tag":        {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { delete(i.Tags, "Team") }, refused: "its tags lack Team=web"},
+		"another team's":         {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { i.Tags["Team"] = "shop" }, refused: "its tags lack Team=web"},
+		"another group":          {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { i.Tags[discovery.GroupTag] = "shop-asg" }, refused: "its Auto Scaling group \"shop-asg\""},
+		"no group":               {policies: []v1alpha1.TargetPolicy{web(nil)}, instance: func(i *discovery.Instance) { delete(i.Tags, discovery.GroupTag) }, refused: "it belongs to no Auto Scaling group"},
+		"another network":        {policies: []v1alpha1.TargetPolicy{web(nil)}, address: "10.9.0.1", refused: "the address 10.9.0.1"},
+		"any network":            {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) { p.Addresses = nil })}, address: "10.9.0.1"},
+		"of one of the accounts": {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) {
+			p.EC2[0].Accounts = []string{"210987654321", "123456789012"}
+		})}},
+		"of no account that is known": {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) {
+			p.EC2[0].Accounts = []string{"123456789012"}
+		})}, instance: func(i *discovery.Instance) { i.Account = "" }, refused: "its account \"\""},
+		"a role of another account": {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) {
+			p.EC2[0].RoleARNs, p.EC2[0].Accounts = []string{"*"}, []string{"210987654321"}
+		})}, source1: true, refused: "the account 123456789012 of the role"},
+		"the nearest permission says why": {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) {
+			other := p.EC2[0]
+			other.Regions = []string{"us-east-1"}
+			p.EC2 = append(p.EC2, other)
+		})}, instance: func(i *discovery.Instance) { i.Tags["Team"] = "shop" }, refused: "its tags lack Team=web"},
+		"the nearest policy says why": {policies: []v1alpha1.TargetPolicy{web(nil), web(func(p *v1alpha1.TargetPolicySpec) { p.EC2 = nil })},
+			instance: func(i *discovery.Instance) { i.Tags["Team"] = "shop" }, refused: "its tags lack Team=web"},
 		"everything":               {policies: []v1alpha1.TargetPolicy{web(all)}, instance: func(i *discovery.Instance) { i.Tags = nil }},
 		"everything, as oneself":   {policies: []v1alpha1.TargetPolicy{web(all)}, source: func(s *v1alpha1.EC2Source) { s.RoleARN = "" }},
 		"an empty demand for tags": {policies: []v1alpha1.TargetPolicy{web(func(p *v1alpha1.TargetPolicySpec) { p.EC2[0].Tags = nil })}, refused: "not permitted"},
@@ -122,7 +140,7 @@ func TestInstance(t *testing.T) {
 			if test.source != nil {
 				test.source(source)
 			}
-			instance := &discovery.Instance{ID: "i-1", Tags: map[string]string{"Team": "web", discovery.GroupTag: "web-blue"}}
+			instance := &discovery.Instance{ID: "i-1", Account: "123456789012", Tags: map[string]string{"Team": "web", discovery.GroupTag: "web-blue"}}
 			if test.instance != nil {
 				test.instance(instance)
 			}

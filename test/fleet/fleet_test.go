@@ -226,7 +226,7 @@ func TestAnAdministratorsPolicyBoundsTheFleet(t *testing.T) {
 	narrow.Spec.EC2[0].Tags["Stage"] = "live"
 	w.Expect(w.client.Patch(t.Context(), narrow, client.MergeFrom(w.policy))).To(Succeed())
 	w.Eventually(w.ids, patience).Should(BeEmpty())
-	w.Eventually(w.condition("Ready"), patience).Should(And(HavePrefix("False NotPermitted "+one+" is not permitted: its tags"), HaveSuffix(": ask an administrator")))
+	w.Eventually(w.condition("Ready"), patience).Should(And(HavePrefix("False NotPermitted "+one+" is not permitted by any TargetPolicy"), HaveSuffix(": its tags lack Stage=live: ask an administrator")))
 	w.cloud.Change(one, func(i *awstest.Instance) {
 		i.Tags = map[string]string{"Role": "blog", "Stage": "live", discovery.GroupTag: "blog-asg"}
 	})

@@ -271,6 +271,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.EC2Permission
   map:
     fields:
+    - name: accounts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: allInstances
       type:
         scalar: boolean
@@ -937,6 +943,12 @@ var schemaYAML = typed.YAMLObject(`types:
             scalar: string
           elementRelationship: associative
     - name: sshUsers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: targetGroupARNs
       type:
         list:
           elementType:

@@ -16,9 +16,13 @@ import (
 type EC2PermissionApplyConfiguration struct {
 	// Regions they may be in; * is every region.
 	Regions []string `json:"regions,omitempty"`
-	// RoleARNs that may be assumed to look for them; a trailing * stands for any end. Without it only the manager's own
-	// identity may look.
+	// RoleARNs that may be assumed to look for them; a trailing * stands for any end of a role's path and name, and * alone for
+	// every role. Without it only the manager's own identity may look.
 	RoleARNs []string `json:"roleARNs,omitempty"`
+	// Accounts that the instances must belong to, 12 digits each; roles of other accounts are not assumed either. Without it:
+	// the accounts of the identities that may look. EC2 shows an identity its own account's instances and no others, and the
+	// ARN of a role names its account, so that RoleARNs are bound enough, unless they hold *.
+	Accounts []string `json:"accounts,omitempty"`
 	// Tags that an instance must bear whatever the Service asks for.
 	Tags map[string]apiv1alpha1.TagValue `json:"tags,omitempty"`
 	// AllInstances demands no tags.
@@ -49,6 +53,16 @@ func (b *EC2PermissionApplyConfiguration) WithRegions(values ...string) *EC2Perm
 func (b *EC2PermissionApplyConfiguration) WithRoleARNs(values ...string) *EC2PermissionApplyConfiguration {
 	for i := range values {
 		b.RoleARNs = append(b.RoleARNs, values[i])
+	}
+	return b
+}
+
+// WithAccounts adds the given value to the Accounts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Accounts field.
+func (b *EC2PermissionApplyConfiguration) WithAccounts(values ...string) *EC2PermissionApplyConfiguration {
+	for i := range values {
+		b.Accounts = append(b.Accounts, values[i])
 	}
 	return b
 }

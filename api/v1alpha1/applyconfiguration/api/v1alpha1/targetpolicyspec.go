@@ -22,6 +22,9 @@ type TargetPolicySpecApplyConfiguration struct {
 	SSHUsers []string `json:"sshUsers,omitempty"`
 	// PathPrefixes are the directories that deploy.path and deploy.stateDir must be, or lie in; / is every path.
 	PathPrefixes []string `json:"pathPrefixes,omitempty"`
+	// TargetGroupARNs are the load balancer target groups that Services may name; a trailing * stands for any end of a name, and
+	// * alone for every target group. Without it none may be named.
+	TargetGroupARNs []string `json:"targetGroupARNs,omitempty"`
 }
 
 // TargetPolicySpecApplyConfiguration constructs a declarative configuration of the TargetPolicySpec type for use with
@@ -79,6 +82,16 @@ func (b *TargetPolicySpecApplyConfiguration) WithSSHUsers(values ...string) *Tar
 func (b *TargetPolicySpecApplyConfiguration) WithPathPrefixes(values ...string) *TargetPolicySpecApplyConfiguration {
 	for i := range values {
 		b.PathPrefixes = append(b.PathPrefixes, values[i])
+	}
+	return b
+}
+
+// WithTargetGroupARNs adds the given value to the TargetGroupARNs field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TargetGroupARNs field.
+func (b *TargetPolicySpecApplyConfiguration) WithTargetGroupARNs(values ...string) *TargetPolicySpecApplyConfiguration {
+	for i := range values {
+		b.TargetGroupARNs = append(b.TargetGroupARNs, values[i])
 	}
 	return b
 }
