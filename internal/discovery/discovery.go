@@ -109,7 +109,7 @@ func (f *Fleet) look(source *v1alpha1.EC2Source, port int32, finder Finder, perm
 		f.Problems = append(f.Problems, v.Problem)
 	}
 	f.Waiting = f.Waiting || v.Looks == 0
-	instances := make([]Instance, 0, len(v.Instances))
+	var instances []Instance // a Service's are few of an account's
 	for _, instance := range v.Instances {
 		if selects(source, &instance) {
 			instances = append(instances, instance)
