@@ -145,6 +145,9 @@ type WaveMember struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Target string `json:"target"`
+	// UID of the Target: one that is made anew under the name is no member.
+	// +optional
+	UID UID `json:"uid,omitempty"`
 	// Record is the index into the wave's records.
 	// +required
 	Record int32 `json:"record"`

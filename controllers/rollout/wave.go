@@ -45,8 +45,13 @@ func (r *Reconciler) unseen(ctx context.Context, service *v1alpha1.Service, targ
 	if err != nil {
 		return false, fmt.Errorf("look for %d members of wave %d: %w", len(missing), service.Status.Wave.Number, err)
 	}
-	return slices.ContainsFunc(list.Items, func(item metav1.PartialObjectMetadata) bool {
-		return item.DeletionTimestamp.IsZero() && slices.Contains(missing, item.Name)
+	there := make(map[string]*metav1.PartialObjectMetadata, len(list.Items))
+	for i := range list.Items {
+		there[list.Items[i].Name] = &list.Items[i]
+	}
+	return slices.ContainsFunc(missing, func(member v1alpha1.WaveMember) bool {
+		item := there[member.Target]
+		return item != nil && item.DeletionTimestamp.IsZero() && rollout.IsMember(member, item)
 	}), nil
 }
 

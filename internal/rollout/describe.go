@@ -36,7 +36,7 @@ func count(slot Slot, hosts []Host) v1alpha1.TargetCounts {
 }
 
 // sentence says in words what a wave does.
-func (p *Plan) sentence(hosts []Host, budget int) string {
+func (p *Plan) sentence(slot Slot, hosts []Host, budget int) string {
 	if len(p.Members) == 0 {
 		return ""
 	}
@@ -51,7 +51,7 @@ func (p *Plan) sentence(hosts []Host, budget int) string {
 	}
 	unavailable := 0
 	for i := range hosts {
-		if hosts[i].unavailable() {
+		if slot.unavailable(&hosts[i]) {
 			unavailable++
 		}
 	}

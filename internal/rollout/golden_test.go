@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -31,11 +32,13 @@ func always(digest, how string) func(string) string {
 	}
 }
 
-// simulations are whole rollouts. Their logs are read by people: testdata/<name>.log.
-var simulations = []struct {
+// simulation is a whole rollout. Its log is read by people: testdata/<name>.log.
+type simulation struct {
 	name string
 	run  func() *world
-}{
+}
+
+var simulations = []simulation{
 	{"first-release-moves-all-at-once", func() *world {
 		w := newWorld(4, percent("25%"))
 		w.run(1)
@@ -234,7 +237,7 @@ var simulations = []struct {
 }
 
 func TestSimulations(t *testing.T) {
-	for _, simulation := range simulations {
+	for _, simulation := range slices.Concat(simulations, scalings) {
 		t.Run(simulation.name, func(t *testing.T) {
 			g := NewWithT(t)
 			w := simulation.run()

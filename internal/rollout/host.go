@@ -20,8 +20,9 @@ const (
 
 // Host is what the planner knows of one Target.
 type Host struct {
-	// Target is the name of the Target, Name that of the host.
+	// Target is the name of the Target, UID its UID, Name that of the host.
 	Target string
+	UID    v1alpha1.UID
 	Name   string
 
 	// Desired is what the Target is ordered to run; nil before its first order.
@@ -57,7 +58,7 @@ type Host struct {
 func Observe(target *v1alpha1.Target) Host {
 	status := &target.Status
 	host := Host{
-		Target: target.Name, Name: target.Spec.Host.Name,
+		Target: target.Name, UID: v1alpha1.UID(target.UID), Name: target.Spec.Host.Name,
 		Desired: target.Spec.Artifact, Fence: target.Spec.Fence,
 		HostFence: status.Fence, SwitchedFence: status.SwitchedFence,
 		Reachable: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReachable),
@@ -88,8 +89,17 @@ func (h *Host) inFlight() bool { return h.Desired != nil && !h.Complete }
 // busy says whether a delivery to the host is under way or about to be: it takes a place among those at once.
 func (h *Host) busy() bool { return h.inFlight() && h.Reachable && h.Failures == 0 }
 
-// unavailable says whether the host counts against maxUnavailable.
-func (h *Host) unavailable() bool { return !h.Reachable || !h.Available || h.inFlight() }
+// unavailable says whether a host counts against maxUnavailable.
+func (s Slot) unavailable(h *Host) bool {
+	return !h.Reachable || !h.Available || h.inFlight() && !s.changesNothing(h, h.Desired)
+}
+
+// changesNothing says whether an order leaves a host as it is: it serves the current Release well, from its own boot or
+// from before its record was lost, and gets that. No such order switches anything.
+func (s Slot) changesNothing(h *Host, order *v1alpha1.ReleaseRecord) bool {
+	return s.Current != nil && Same(order, s.Current) && h.Running == s.Current.Digest &&
+		h.Reachable && h.Available && !h.Drifted && h.Owner == nil
+}
 
 // refused says whether the host will never take the order it has, for its fence.
 func (h *Host) refused() bool {

@@ -81,6 +81,17 @@ func (w *world) deliver(target *v1alpha1.Target, m *machine) bool {
 		w.attempt(target, Failed)
 		return false
 	}
+	if m.refuses != nil && m.refuses() {
+		w.look(target, m, false)
+		w.attempt(target, Failed)
+		return false
+	}
+	if m.running == order.Digest && !m.drifted && !m.broken { // live and well: nothing is switched and no hook runs
+		m.switched = fence
+		w.attempt(target, Succeeded)
+		w.look(target, m, true)
+		return false
+	}
 	m.switching = m.running != "" && !m.broken // a host that served nothing loses nothing
 	m.running, m.switched, m.drifted, m.broken = order.Digest, fence, false, fault == "hook"
 	if m.broken {

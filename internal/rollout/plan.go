@@ -30,6 +30,7 @@ type Input struct {
 // Member is one Target that moves now.
 type Member struct {
 	Target string
+	UID    v1alpha1.UID
 	Record v1alpha1.ReleaseRecord
 	// Fence of the order: the host's permit to switch once.
 	Fence int64
@@ -85,7 +86,7 @@ func Compute(in Input) Plan {
 		candidates = withhold(candidates, &plan, hold)
 	}
 	in.admit(candidates, hosts, budget, &plan)
-	plan.Reason = plan.sentence(hosts, budget)
+	plan.Reason = plan.sentence(in.Slot, hosts, budget)
 	return plan
 }
 
@@ -104,20 +105,25 @@ func (in *Input) candidates(hosts []Host, plan *Plan) []candidate {
 		}
 		movable = append(movable, c)
 	}
-	slices.SortStableFunc(movable, func(a, b candidate) int { return rank(a.host) - rank(b.host) })
+	slices.SortStableFunc(movable, func(a, b candidate) int { return in.rank(a) - in.rank(b) })
 	return movable
 }
 
 // rank brings first those whose move costs nothing.
-func rank(h *Host) int {
+func (in *Input) rank(c candidate) int {
 	switch {
-	case h.refused():
+	case c.host.refused():
 		return 0
-	case h.unavailable():
+	case in.free(c):
 		return 1
 	default:
 		return 2
 	}
+}
+
+// free says whether a move takes nothing from those who serve: the host doesn't, or goes on as it does.
+func (in *Input) free(c candidate) bool {
+	return in.Slot.unavailable(c.host) || in.Slot.changesNothing(c.host, c.record)
 }
 
 // candidate says whether a host should move at all, and where to.
@@ -168,7 +174,7 @@ func (in *Input) obstacle(host *Host, c candidate, storm bool) string {
 func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *Plan) {
 	free, room := budget, in.Strategy.concurrency()
 	for i := range hosts {
-		if hosts[i].unavailable() {
+		if in.Slot.unavailable(&hosts[i]) {
 			free--
 		}
 		if hosts[i].busy() {
@@ -180,7 +186,7 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 		index := indexOf(records, c.record)
 		busy := c.host.busy() // it has its place already
 		switch {
-		case !c.host.unavailable() && free <= 0:
+		case !in.free(c) && free <= 0:
 			plan.hold(c, fmt.Sprintf("%d of %d may be unavailable, and as many are", budget, len(hosts)))
 			continue
 		case !busy && room <= 0:
@@ -190,7 +196,7 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 			plan.hold(c, "it comes with the next wave")
 			continue
 		}
-		if !c.host.unavailable() {
+		if !in.free(c) {
 			free--
 		}
 		if !busy {
@@ -199,7 +205,9 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 		if index < 0 {
 			records = append(records, *c.record)
 		}
-		plan.Members = append(plan.Members, Member{Target: c.host.Target, Record: *c.record, Fence: c.host.nextFence(), Reason: c.reason})
+		plan.Members = append(plan.Members, Member{
+			Target: c.host.Target, UID: c.host.UID, Record: *c.record, Fence: c.host.nextFence(), Reason: c.reason,
+		})
 	}
 }
 

@@ -48,7 +48,7 @@ func TestAWaveIsSettledOnlyWhenItsWritesAreDoneAndItsHostsToo(t *testing.T) {
 	service := &v1alpha1.Service{}
 	service.Status.Wave = NewWave(4, Plan{Members: []Member{{Target: "web-01", Record: *rolling, Fence: 2}, {Target: "gone", Record: *rolling, Fence: 7}}})
 	targets := []v1alpha1.Target{target}
-	g.Expect(Missing(service.Status.Wave, targets)).To(Equal([]string{"gone"}))
+	g.Expect(Missing(service.Status.Wave, targets)).To(Equal([]v1alpha1.WaveMember{service.Status.Wave.Members[1]}))
 	g.Expect(Unwritten(service.Status.Wave, targets)).To(Equal([]Write{{Index: 0, Record: *rolling, Fence: 2, Wave: 4}}))
 	g.Expect(Settled(service, targets, rolling)).To(BeFalse(), "the order is not written")
 

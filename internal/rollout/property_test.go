@@ -22,6 +22,8 @@ type history struct {
 	random *rand.Rand
 	// kind says whether hosts fail by themselves.
 	faulty bool
+	// scaled: hosts leave, and with them what maxUnavailable is a part of.
+	scaled bool
 	// fences are the highest ordered to each Target so far, by UID-less name and creation.
 	fences map[*v1alpha1.Target]int64
 	// served are the hosts that once were in service.
@@ -66,6 +68,9 @@ func (h *history) checkPlan(in Input, plan Plan) {
 	for _, host := range in.Hosts {
 		known[host.Target] = host
 		permit := host.Desired != nil && !host.Complete
+		if settled(in.Slot.Current, host, host.Desired) {
+			permit = false // nothing is switched
+		}
 		offline[host.Target] = !host.Reachable || !host.Available || permit
 	}
 	down, taken, seen := 0, 0, map[string]bool{}
@@ -80,7 +85,7 @@ func (h *history) checkPlan(in Input, plan Plan) {
 			h.fail("%s moves twice in one wave", m.Target)
 		}
 		seen[m.Target] = true
-		if !offline[m.Target] {
+		if !offline[m.Target] && !settled(in.Slot.Current, host, &m.Record) {
 			taken++
 		}
 		if m.Fence <= host.Fence || m.Fence <= host.HostFence { // law 2
@@ -90,6 +95,9 @@ func (h *history) checkPlan(in Input, plan Plan) {
 			h.fail("%s gets a permit and nobody can reach it", m.Target)
 		}
 		rolling, current := in.Slot.Rolling, in.Slot.Current
+		if host.Desired == nil && current != nil && rolling != nil && Same(&m.Record, rolling) && !Same(rolling, current) && host.Running != rolling.Digest {
+			h.fail("%s is new and is given %s, while %s is current", m.Target, rolling.Digest, current.Digest)
+		}
 		own := host.Desired != nil && Same(&m.Record, host.Desired)
 		fresh := rolling != nil && Same(&m.Record, rolling)
 		if !own && !fresh && (current == nil || !Same(&m.Record, current)) { // law 4
@@ -105,6 +113,11 @@ func (h *history) checkPlan(in Input, plan Plan) {
 	if plan.Done && (len(in.Hosts) == 0 || down > 0) {
 		h.fail("done with %d of %d hosts unavailable", down, len(in.Hosts))
 	}
+}
+
+// settled says whether a host serves the current Release well and is ordered just that.
+func settled(current *v1alpha1.ReleaseRecord, host Host, order *v1alpha1.ReleaseRecord) bool {
+	return current != nil && order != nil && Same(order, current) && host.Running == current.Digest && !host.Drifted && host.Available
 }
 
 // happen lets something happen to the world.
@@ -166,7 +179,7 @@ func (h *history) checkWorld() {
 			down++
 		}
 	}
-	if budget := h.strategy.budget(len(h.targets)); !h.faulty && down > budget { // law 3, as users see it
+	if budget := h.strategy.budget(len(h.targets)); !h.faulty && !h.scaled && down > budget { // law 3, as users see it
 		h.fail("%d of %d hosts are down and %d may be", down, len(h.targets), budget)
 	}
 }

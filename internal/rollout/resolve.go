@@ -49,10 +49,10 @@ func Same(a, b *v1alpha1.ReleaseRecord) bool {
 func (s Slot) Resolve(host Host) (record *v1alpha1.ReleaseRecord, why string) {
 	moving := s.Rolling != nil && s.Held == ""
 	switch {
+	case host.Desired == nil && s.Current != nil && host.Running == s.Current.Digest: // first: both may be one artifact
+		return s.Current, "run the current Release already"
 	case host.Desired == nil && s.Rolling != nil && host.Running == s.Rolling.Digest:
 		return s.Rolling, "run the rolling Release already"
-	case host.Desired == nil && s.Current != nil && host.Running == s.Current.Digest:
-		return s.Current, "run the current Release already"
 	case host.Desired == nil && s.Current != nil:
 		return s.Current, "new: the current Release"
 	case host.Desired == nil && moving:

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
 
@@ -20,7 +22,9 @@ func NewWave(number int64, plan Plan) *v1alpha1.Wave {
 			index = len(wave.Records)
 			wave.Records = append(wave.Records, member.Record)
 		}
-		wave.Members = append(wave.Members, v1alpha1.WaveMember{Target: member.Target, Record: int32(index), Fence: member.Fence})
+		wave.Members = append(wave.Members, v1alpha1.WaveMember{
+			Target: member.Target, UID: member.UID, Record: int32(index), Fence: member.Fence,
+		})
 	}
 	wave.Hash = hash(wave)
 	return wave
@@ -47,18 +51,15 @@ type Write struct {
 
 // Missing lists the members of a recorded wave that are not among the Targets: they are gone, or a stale cache does not
 // show them yet. Which of the two must be known before another wave is planned, for those hosts count.
-func Missing(wave *v1alpha1.Wave, targets []v1alpha1.Target) []string {
+func Missing(wave *v1alpha1.Wave, targets []v1alpha1.Target) []v1alpha1.WaveMember {
 	if wave == nil {
 		return nil
 	}
-	there := make(map[string]bool, len(targets))
-	for i := range targets {
-		there[targets[i].Name] = true
-	}
-	var missing []string
+	there := byName(targets)
+	var missing []v1alpha1.WaveMember
 	for _, member := range wave.Members {
-		if !there[member.Target] {
-			missing = append(missing, member.Target)
+		if i, is := there[member.Target]; !is || !IsMember(member, &targets[i]) {
+			missing = append(missing, member)
 		}
 	}
 	return missing
@@ -70,19 +71,31 @@ func Unwritten(wave *v1alpha1.Wave, targets []v1alpha1.Target) []Write {
 	if wave == nil {
 		return nil
 	}
-	index := make(map[string]int, len(targets))
-	for i := range targets {
-		index[targets[i].Name] = i
-	}
+	there := byName(targets)
 	var writes []Write
 	for _, member := range wave.Members {
-		i, there := index[member.Target]
-		if !there || targets[i].Spec.Fence >= member.Fence || int(member.Record) >= len(wave.Records) {
+		i, is := there[member.Target]
+		if !is || !IsMember(member, &targets[i]) || targets[i].Spec.Fence >= member.Fence || int(member.Record) >= len(wave.Records) {
 			continue
 		}
 		writes = append(writes, Write{Index: i, Record: wave.Records[member.Record], Fence: member.Fence, Wave: wave.Number})
 	}
 	return writes
+}
+
+// IsMember says whether an object is the Target that a member names, and none that was made anew under its name: such a
+// one is new, and what an earlier wave ordered is nothing to it. A wave of before members had a UID goes by the name.
+func IsMember(member v1alpha1.WaveMember, object metav1.Object) bool {
+	return object.GetName() == member.Target && (member.UID == "" || member.UID == v1alpha1.UID(object.GetUID()))
+}
+
+// byName indexes Targets.
+func byName(targets []v1alpha1.Target) map[string]int {
+	index := make(map[string]int, len(targets))
+	for i := range targets {
+		index[targets[i].Name] = i
+	}
+	return index
 }
 
 func shorten(text string, limit int) string {

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -34,6 +35,8 @@ type machine struct {
 	owner           *v1alpha1.PathOwner
 	// fault says how a delivery of a digest fails: "" not, "pull" before the switch, "hook" after it.
 	fault func(digest string) string
+	// refuses, if it is not nil, has a delivery fail that changes nothing.
+	refuses func() bool
 }
 
 // serving says whether users get an answer from it.
@@ -46,6 +49,7 @@ type world struct {
 	service  v1alpha1.Service
 	version  int
 	versions int
+	made     int
 	quiet    bool
 	paused   bool
 	strategy Strategy
@@ -92,7 +96,8 @@ func (w *world) add(name string) *machine {
 	if w.machines[name] == nil {
 		w.machines[name] = &machine{up: true}
 	}
-	target := &v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1, ResourceVersion: "1"}}
+	w.made++
+	target := &v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(strconv.Itoa(w.made)), Generation: 1, ResourceVersion: "1"}}
 	target.Spec.Host.Name = name
 	w.targets[name] = target
 	return w.machines[name]
@@ -180,9 +185,9 @@ func (w *world) plan(service *v1alpha1.Service, version int, targets []v1alpha1.
 		w.write(targets, writes, len(writes))
 		return true, false
 	}
-	for _, name := range Missing(service.Status.Wave, targets) {
-		if w.targets[name] != nil { // a look past the cache
-			w.say("  %s of wave %d is not in the cache yet", name, service.Status.Wave.Number)
+	for _, member := range Missing(service.Status.Wave, targets) {
+		if target := w.targets[member.Target]; target != nil && IsMember(member, target) { // a look past the cache
+			w.say("  %s of wave %d is not in the cache yet", member.Target, service.Status.Wave.Number)
 			return true, false
 		}
 	}
@@ -292,6 +297,9 @@ func (w *world) state() {
 	}
 	if text := strings.Join(line, " "); text != w.lastLine {
 		w.lastLine = text
+		if text == "" {
+			text = "no hosts"
+		}
 		w.say("  %s", text)
 	}
 }

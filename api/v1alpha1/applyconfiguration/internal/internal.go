@@ -1070,6 +1070,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: target
       type:
         scalar: string
+    - name: uid
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
 - name: io.k8s.api.core.v1.ResourceList
   map:
     elementType:

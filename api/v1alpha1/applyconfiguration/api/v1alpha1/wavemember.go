@@ -5,6 +5,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
 // WaveMemberApplyConfiguration represents a declarative configuration of the WaveMember type for use
 // with apply.
 //
@@ -12,6 +16,8 @@ package v1alpha1
 type WaveMemberApplyConfiguration struct {
 	// Target is the name of the Target.
 	Target *string `json:"target,omitempty"`
+	// UID of the Target: one that is made anew under the name is no member.
+	UID *apiv1alpha1.UID `json:"uid,omitempty"`
 	// Record is the index into the wave's records.
 	Record *int32 `json:"record,omitempty"`
 	// Fence that the Target gets.
@@ -29,6 +35,14 @@ func WaveMember() *WaveMemberApplyConfiguration {
 // If called multiple times, the Target field is set to the value of the last call.
 func (b *WaveMemberApplyConfiguration) WithTarget(value string) *WaveMemberApplyConfiguration {
 	b.Target = &value
+	return b
+}
+
+// WithUID sets the UID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UID field is set to the value of the last call.
+func (b *WaveMemberApplyConfiguration) WithUID(value apiv1alpha1.UID) *WaveMemberApplyConfiguration {
+	b.UID = &value
 	return b
 }
 
