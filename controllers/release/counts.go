@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
@@ -22,6 +23,7 @@ func (l *life) count() {
 		return
 	}
 	counts := v1alpha1.TargetCounts{Total: int32(len(l.targets))}
+	l.progressed = l.firstHosts()
 	var failures []v1alpha1.TargetFailure
 	for i := range l.targets {
 		target := &l.targets[i]
@@ -32,6 +34,7 @@ func (l *life) count() {
 		}
 		if isReady && l.runs(target) {
 			counts.Updated++
+			l.progressed = l.progressed || status.ProgressTime == nil || arrived(target).After(status.ProgressTime.Time)
 		}
 		if !conditions.IsTrue(target.Status.Conditions, v1alpha1.ConditionAvailable) {
 			counts.Unavailable++
@@ -47,9 +50,24 @@ func (l *life) count() {
 	}
 	sort.Slice(failures, func(i, j int) bool { return failures[i].Target < failures[j].Target })
 	status.Failures = failures[:min(len(failures), maxFailures)]
-	l.progressed = counts.Updated > status.Targets.Updated
 	status.Targets = counts
 	status.TargetsUpdated = fmt.Sprintf("%d/%d", counts.Updated, counts.Total)
+}
+
+// arrived is when a Target got to what it runs. Counts do not tell: hosts leave, and one that flaps arrives nowhere.
+func arrived(target *v1alpha1.Target) time.Time {
+	if d := target.Status.Delivery; d != nil && d.CompletionTime != nil {
+		return d.CompletionTime.Time
+	}
+	return time.Time{}
+}
+
+// firstHosts says whether the Release took the slot while there were no hosts, and now there are: the time without any
+// is not theirs. It is so once: a fleet whose only host is replaced again and again must not hold a Release for ever.
+func (l *life) firstHosts() bool {
+	status := &l.release.Status
+	return l.holdsSlot() && status.Targets.Total == 0 && len(l.targets) > 0 &&
+		status.ProgressTime != nil && status.ProgressTime.Equal(l.service.Status.Rolling.Since)
 }
 
 // runs says whether a Target runs this Release's artifact as this Release froze the Service.

@@ -24,7 +24,7 @@ type life struct {
 	others []v1alpha1.Release
 	// targets of the Service.
 	targets []v1alpha1.Target
-	// progressed is set by count: more Targets run the artifact than the status said.
+	// progressed is set by count: a Target got to the artifact since the status was written, or the first hosts appeared.
 	progressed bool
 	// phase that runs now, by its condition.
 	phase string

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
 
@@ -23,6 +25,10 @@ func (r *Reconciler) verify(_ context.Context, l *life) outcome {
 	}
 	if l.release.Spec.Paused {
 		return wait(time.Minute, v1alpha1.ReasonPaused, "paused").within(0)
+	}
+	if l.progressed { // hosts that appeared meanwhile are on their way
+		now := metav1.NewTime(r.Clock.Now())
+		status.ProgressTime, status.WaitingSince = &now, nil
 	}
 	return wait(5*time.Second, v1alpha1.ReasonTargetsNotReady, l.progressMessage()).within(verifyLimit)
 }
