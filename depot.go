@@ -29,6 +29,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot/metrics"
 	"github.com/slipway-dev/slipway/internal/depot/server"
 	"github.com/slipway-dev/slipway/internal/depot/store"
+	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
@@ -107,7 +108,8 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	if err != nil {
 		return fmt.Errorf("serve SSH at %s: %w", o.listen, err)
 	}
-	desk, bootAuthority, err := bootDesk(artifacts, o, endpoint, log)
+	instances := ec2.New(ec2.Options{}) // asked for one at a time, it sweeps nothing
+	desk, bootAuthority, err := bootDesk(artifacts, instances, o, endpoint, log)
 	if err != nil {
 		return err
 	}
@@ -130,6 +132,7 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return front.Serve(ctx, listener) })
 	group.Go(func() error { return exchange.Run(ctx) })
+	group.Go(func() error { return instances.Start(ctx) })
 	group.Go(func() error { return mirrors.Maintain(ctx, maintainEvery, log) })
 	group.Go(func() error {
 		if err := metrics.Serve(ctx, o.metricsAddress, config); err != nil { // hosts need the depot, and not its metrics

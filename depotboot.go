@@ -13,14 +13,15 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/depot/hosts"
 	"github.com/slipway-dev/slipway/internal/depot/store"
-	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/identity"
 	"github.com/slipway-dev/slipway/internal/sshca"
 )
 
 // bootDesk answers hosts that boot. Its authority is the depot's own, kept beside its data: what it signs reads one artifact,
 // and is worth nothing else.
-func bootDesk(artifacts *store.Store, o depotOptions, endpoint func() depot.Endpoint, log *slog.Logger) (*hosts.Desk, *sshca.Authority, error) {
+func bootDesk(
+	artifacts *store.Store, instances hosts.Cloud, o depotOptions, endpoint func() depot.Endpoint, log *slog.Logger,
+) (*hosts.Desk, *sshca.Authority, error) {
 	authority, err := sshca.Keep(filepath.Join(o.data, "hostkey", "boot_ca"), clock.RealClock{})
 	if err != nil {
 		return nil, nil, err
@@ -34,7 +35,7 @@ func bootDesk(artifacts *store.Store, o depotOptions, endpoint func() depot.Endp
 		maps.Copy(certificates, further)
 	}
 	return hosts.New(hosts.Options{
-		Store: artifacts, Cloud: &ec2.Describer{}, Certificates: certificates, PullKey: authority.Pull, Endpoint: endpoint,
+		Store: artifacts, Cloud: instances, Certificates: certificates, PullKey: authority.Pull, Endpoint: endpoint,
 		Clock: clock.RealClock{}, Logger: log.With("desk", "boot"),
 	}), authority, nil
 }

@@ -38,8 +38,7 @@ type Store interface {
 	ChangeBinding(instance string, change func(binding *depot.Binding, all map[string]depot.Binding) error) (depot.Binding, error)
 }
 
-// Cloud describes an instance as it is at this moment. One that an account does not see is an error that wraps
-// depot.ErrNotFound.
+// Cloud describes an instance as it is at this moment. One that an account does not see is discovery.ErrNotDescribed.
 type Cloud interface {
 	Describe(ctx context.Context, account discovery.Account, id string) (discovery.Instance, error)
 }
@@ -192,9 +191,9 @@ func (d *Desk) describe(ctx context.Context, accounts []discovery.Account, docum
 	for _, account := range accounts {
 		instance, err := d.Cloud.Describe(ctx, account, document.InstanceID)
 		switch {
-		case errors.Is(err, depot.ErrNotFound):
+		case errors.Is(err, discovery.ErrNotDescribed):
 		case err != nil:
-			problem = fmt.Errorf("EC2 in %s: %w", account, err)
+			problem = err
 		case instance.Account == document.AccountID:
 			seen[account] = instance
 		}

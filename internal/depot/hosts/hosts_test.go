@@ -78,6 +78,7 @@ func newDeskAt(t *testing.T, address string) *desk {
 	d.Expect(err).NotTo(HaveOccurred())
 	d.addr = listener.Addr().String()
 	d.endpoint = depot.Endpoint{Host: address, Port: listener.Addr().(*net.TCPAddr).Port, HostCAs: authorities}
+	sweeper := ec2.New(ec2.Options{Fresh: time.Nanosecond, Blind: time.Nanosecond})
 	front := server.New(server.Options{
 		Store: d.store, HostKeys: signers, Clock: d.clock, Logger: log, UserAuthorities: func() []ssh.PublicKey { return nil },
 		BootAuthorities: func() []ssh.PublicKey {
@@ -85,13 +86,14 @@ func newDeskAt(t *testing.T, address string) *desk {
 			return []ssh.PublicKey{key}
 		},
 		Hosts: hosts.New(hosts.Options{
-			Store: d.store, Cloud: &ec2.Describer{}, Certificates: certificates, PullKey: authority.Pull, Clock: d.clock, Logger: log,
+			Store: d.store, Cloud: sweeper, Certificates: certificates, PullKey: authority.Pull, Clock: d.clock, Logger: log,
 			Endpoint: func() depot.Endpoint { return d.endpoint },
 		}),
 	})
 	d.host = signers[1].PublicKey()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
+	go func() { _ = sweeper.Start(ctx) }()
 	go func() { defer close(ended); _ = front.Serve(ctx, listener) }()
 	d.stop = func() { cancel(); <-ended }
 	t.Cleanup(d.stop)

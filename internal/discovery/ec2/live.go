@@ -25,8 +25,8 @@ const (
 	gather = 20 * time.Millisecond
 	// maxIDs is how many instances one live look asks for: as many as one filter takes values.
 	maxIDs = 200
-	// blindness is how long nobody looks live after a live look failed: what was swept answers at once meanwhile.
-	blindness = 15 * time.Second
+	// DefaultBlind is how long nobody looks live after a live look failed: what was swept answers at once meanwhile.
+	DefaultBlind = 15 * time.Second
 )
 
 var errNotLooking = errors.New("EC2 is not asked: the process begins or ends")
@@ -161,12 +161,12 @@ func (s *Sweeper) learnLive(
 	}
 	now := s.Clock.Now()
 	if err != nil {
-		a.blind, a.blindUntil = errors.New("EC2 in "+of.String()+": "+explain(err, s.LookLimit)), now.Add(blindness)
+		a.blind, a.blindUntil = errors.New("EC2 in "+of.String()+": "+explain(err, s.LookLimit)), now.Add(s.Blind)
 		if s.ctx == nil || s.ctx.Err() != nil { // the process ends
 			return nil, a.blind
 		}
 		slog.Warn("instances can't be looked at before they are reached: what was swept last decides",
-			"account", of.String(), "error", explain(err, s.LookLimit), "for", blindness)
+			"account", of.String(), "error", explain(err, s.LookLimit), "for", s.Blind)
 		return nil, a.blind
 	}
 	maps.DeleteFunc(a.live, func(_ string, d described) bool { return now.Sub(d.at) >= s.Fresh })

@@ -42,6 +42,8 @@ type Options struct {
 	Fresh time.Duration
 	// LookLimit bounds one live look. Default DefaultLookLimit.
 	LookLimit time.Duration
+	// Blind is how long nobody looks live after a live look failed. Default DefaultBlind.
+	Blind time.Duration
 	// Connect makes the clients of an account. Default: the SDK's own chain of credentials, and an assumed role.
 	Connect func(ctx context.Context, account discovery.Account) (API, error)
 	Clock   clock.WithTicker
@@ -75,6 +77,9 @@ func New(o Options) *Sweeper {
 	if o.Jitter == nil {
 		jitter := DefaultJitter
 		o.Jitter = &jitter
+	}
+	if o.Blind <= 0 {
+		o.Blind = DefaultBlind
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}

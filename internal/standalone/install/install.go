@@ -77,7 +77,9 @@ func Policy(ctx context.Context, admin *rest.Config) error {
 }
 
 // Objects returns what Everything applies, in order.
-func Objects() ([]*unstructured.Unstructured, error) { return read("namespace", "crd/bases", "rbac", "policy") }
+func Objects() ([]*unstructured.Unstructured, error) {
+	return read("namespace", "crd/bases", "rbac", "policy")
+}
 
 // read returns the objects of the manifests in some directories, in order.
 func read(dirs ...string) ([]*unstructured.Unstructured, error) {
