@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -67,8 +66,8 @@ func connect(ctx context.Context, account discovery.Account) (API, error) {
 	return clients{Client: ec2.NewFromConfig(loaded), groups: autoscaling.NewFromConfig(loaded)}, nil
 }
 
-// explain says what AWS answered, its error code first, or that it did not within a limit.
-func explain(err error, limit time.Duration) string {
+// explain says what AWS answered, its error code first.
+func explain(err error) string {
 	var answered smithy.APIError
 	if errors.As(err, &answered) {
 		var operation *smithy.OperationError
@@ -78,7 +77,7 @@ func explain(err error, limit time.Duration) string {
 		return fmt.Sprintf("%s: %s", answered.ErrorCode(), answered.ErrorMessage())
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("no answer within %s", limit)
+		return "no answer in time"
 	}
 	return err.Error()
 }
