@@ -49,7 +49,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	context.AfterFunc(ctx, func() { _ = depot.Close() })
 	hosts := delivery.New(delivery.Options{Logger: slog.Default().With("process", "delivery"), Parallel: o.deliveries})
 	context.AfterFunc(ctx, func() { hosts.Close() })
-	instances := ec2.New(ec2.Options{Period: o.ec2Period})
+	instances := ec2.New(ec2.Options{Period: o.ec2Period, Jitter: &o.ec2Jitter})
 	if err := mgr.Add(instances); err != nil {
 		return fmt.Errorf("add the sweeps of EC2: %w", err)
 	}

@@ -38,6 +38,7 @@ type managerOptions struct {
 	images           build.ImageResolver
 	deliveries       int
 	ec2Period        time.Duration
+	ec2Jitter        float64
 	leaderElect      bool
 	lease            leaseOptions
 	metricsAddress   string
@@ -63,6 +64,7 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.slipwayImage, "slipway-image", "slipway:dev", "the image with this program that build Pods fetch and publish with")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.DurationVar(&o.ec2Period, "ec2-period", ec2.DefaultPeriod, "how often EC2 is asked for the instances of each region and role")
+	f.Float64Var(&o.ec2Jitter, "ec2-jitter", ec2.DefaultJitter, "share of --ec2-period, from 0 to 1, by which EC2 may be asked earlier")
 	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
 }
 
@@ -76,6 +78,9 @@ func managerCommand() *cobra.Command {
 			startLogging()
 			if err := o.lease.valid(); err != nil {
 				return err
+			}
+			if o.ec2Jitter < 0 || o.ec2Jitter > 1 {
+				return fmt.Errorf("--ec2-jitter is a share of the period, from 0 to 1, and not %v", o.ec2Jitter)
 			}
 			config, err := ctrl.GetConfig()
 			if err != nil {
