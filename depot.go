@@ -37,6 +37,8 @@ import (
 // maintainEvery is how often the mirrors of sources are looked after.
 const maintainEvery = time.Hour
 
+const identityCertificatesUsage = "directory of further certificates, REGION.pem, that sign the identity documents of EC2 instances"
+
 // depotOptions are what the depot's flags set.
 type depotOptions struct {
 	data, listen, advertise, healthAddress, metricsAddress string
@@ -69,8 +71,7 @@ func depotCommand() *cobra.Command {
 		"where /metrics is served: to anybody on a loopback address, elsewhere over https to who may get /metrics; 0 serves none")
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.StringVar(&o.gitCABundle, "git-ca-bundle", "", "file of further certificate authorities that git servers are checked by")
-	f.StringVar(&o.identityCertificates, "identity-certificates", "",
-		"directory of further certificates, REGION.pem, that sign the identity documents of EC2 instances")
+	f.StringVar(&o.identityCertificates, "identity-certificates", "", identityCertificatesUsage)
 	_ = c.MarkFlagRequired("advertise")
 	c.AddCommand(depotLogCommand(), depotRotateCommand())
 	return c

@@ -35,14 +35,16 @@ type managerOptions struct {
 	slipwayImage     string
 	allowFileSources bool
 	gitCABundle      string
-	images           build.ImageResolver
-	deliveries       int
-	ec2Period        time.Duration
-	ec2Jitter        float64
-	leaderElect      bool
-	lease            leaseOptions
-	metricsAddress   string
-	healthAddress    string
+	// identityCertificates are for the depot, in standalone.
+	identityCertificates string
+	images               build.ImageResolver
+	deliveries           int
+	ec2Period            time.Duration
+	ec2Jitter            float64
+	leaderElect          bool
+	lease                leaseOptions
+	metricsAddress       string
+	healthAddress        string
 }
 
 // leaseOptions are the times of leader election, after client-go's package leaderelection.

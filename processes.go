@@ -55,7 +55,7 @@ func standaloneProcesses(_ context.Context, house standalone.House, m managerOpt
 		{Name: "depot", Run: func(ctx context.Context, ready func()) error {
 			return runDepot(ctx, house.Depot, depotOptions{
 				data: depotDir(house), listen: address, advertise: address, healthAddress: "0",
-				allowFileSources: m.allowFileSources, gitCABundle: m.gitCABundle,
+				allowFileSources: m.allowFileSources, gitCABundle: m.gitCABundle, identityCertificates: m.identityCertificates,
 			}, log.With("process", "depot"), ready)
 		}},
 		{Name: "manager", Run: func(ctx context.Context, ready func()) error {

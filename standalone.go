@@ -45,6 +45,7 @@ func standaloneCommand() *cobra.Command {
 	f.StringVar(&o.AdvertiseAddress, "advertise-address", "", "address of this machine where hosts and build containers reach the depot (default: the one it uses towards others)")
 	f.IntVar(&o.DepotPort, "depot-port", 0, "port of the depot (default: a free one, the same at each start)")
 	f.StringVar(&m.gitCABundle, "host-ca-bundle", "", "file of further certificate authorities: git servers are checked by it, and build containers get it in place of their own")
+	f.StringVar(&m.identityCertificates, "identity-certificates", "", identityCertificatesUsage)
 	f.StringVar(&consoleAddress, "console-address", "127.0.0.1:0", "where the console listens")
 	return c
 }

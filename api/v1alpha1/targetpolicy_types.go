@@ -78,7 +78,7 @@ type EC2Permission struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=32
-	// +kubebuilder:validation:items:Pattern=`^(\*|[a-z]{2}(-[a-z]+)+-[0-9]+)$`
+	// +kubebuilder:validation:items:Pattern=`^(\*|[a-z]{2,4}(-[a-z]+)+-[0-9]+)$`
 	Regions []string `json:"regions"`
 	// RoleARNs that may be assumed to look for them; a trailing * stands for any end of a role's path and name, and * alone for
 	// every role. Without it only the manager's own identity may look.
