@@ -52,7 +52,7 @@ depot "report $1" || :
 n=2
 while :; do
 again= late=
-{ echo "host $(hostname)"; document; } >"$w/in"
+{ echo "host $(uname -n)"; document; } >"$w/in"
 if depot boot >"$w/answer"; then
 : >"$w/list"
 awk -v w="$w" 'n { print > f; n--; next }

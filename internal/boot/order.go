@@ -31,13 +31,14 @@ func Of(words []depot.Word, seen map[discovery.Account]discovery.Instance) []dep
 	return of
 }
 
-// Looks lists as whom the sources of all Services look in a region.
-func Looks(words []depot.Word, region string) []discovery.Account {
+// Looks lists as whom the sources of all Services look for an instance of an account in a region. A role of another account
+// can't see it: whoever shows a document of an instance of his own has nobody asked.
+func Looks(words []depot.Word, region, accountID string) []discovery.Account {
 	var accounts []discovery.Account
 	for i := range words {
 		for j := range words[i].Sources {
 			account := discovery.AccountOf(&words[i].Sources[j])
-			if account.Region == region && !slices.Contains(accounts, account) {
+			if owner := account.Owner(); account.Region == region && (owner == "" || owner == accountID) && !slices.Contains(accounts, account) {
 				accounts = append(accounts, account)
 			}
 		}

@@ -51,6 +51,14 @@ func AccountOf(source *v1alpha1.EC2Source) Account {
 	return Account{Region: source.Region, RoleARN: source.RoleARN, ExternalID: source.ExternalID}
 }
 
+// Owner is the account of the role, 12 digits; empty for the process's own identity, whose account nobody wrote down.
+func (a Account) Owner() string {
+	if parts := strings.SplitN(a.RoleARN, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
+}
+
 // String names the account for people.
 func (a Account) String() string {
 	if a.RoleARN == "" {

@@ -137,7 +137,7 @@ func (d *Desk) instance(ctx context.Context, key ssh.PublicKey, words []depot.Wo
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", depot.ErrRefused, err)
 	}
-	seen, err := d.describe(ctx, boot.Looks(words, document.Region), &document)
+	seen, err := d.describe(ctx, boot.Looks(words, document.Region, document.AccountID), &document)
 	if err != nil {
 		return d.known(key, words, &document, err)
 	}
@@ -182,7 +182,7 @@ func (d *Desk) known(key ssh.PublicKey, words []depot.Word, document *identity.D
 // describe asks EC2 for the instance as each of the accounts. It is in one account only: what others see is another one.
 func (d *Desk) describe(ctx context.Context, accounts []discovery.Account, document *identity.Document) (map[discovery.Account]discovery.Instance, error) {
 	if len(accounts) == 0 {
-		return nil, fmt.Errorf("%w: no Service has hosts in %s", depot.ErrNotFound, document.Region)
+		return nil, fmt.Errorf("%w: no Service has hosts in account %s, %s", depot.ErrNotFound, document.AccountID, document.Region)
 	}
 	ctx, cancel := context.WithTimeout(ctx, cloudLimit)
 	defer cancel()

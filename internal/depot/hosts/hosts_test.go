@@ -356,6 +356,15 @@ func TestAPersonsFingerprintBindsAnew(t *testing.T) {
 	d.Expect(err).To(MatchError(ContainSubstring("pinned to another host key")))
 }
 
+// Anybody on AWS can show a document of an instance of his own: nobody asks EC2 for it as a role of another account.
+func TestForeignAccountsAreNotAskedFor(t *testing.T) {
+	d := newDesk(t)
+	d.word("blog", func(w *depot.Word) { w.Sources[0].RoleARN = "arn:aws:iam::999999999999:role/slipway" })
+	_, err := d.boot(d.key(), d.instance(map[string]string{"Role": "blog"}))
+	d.Expect(err).To(MatchError(ContainSubstring("no Service has hosts in account " + awstest.Account)))
+	d.Expect(d.cloud.Calls("AssumeRole") + d.cloud.Calls("DescribeInstances")).To(BeZero())
+}
+
 func TestAReadOnlyKeyReadsItsService(t *testing.T) {
 	d := newDesk(t)
 	key := d.key()

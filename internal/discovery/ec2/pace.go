@@ -5,7 +5,6 @@ package ec2
 
 import (
 	"context"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"golang.org/x/time/rate"
@@ -39,17 +38,9 @@ func (p paced) DescribeInstances(
 // paceFor is the limiter of an account: AWS counts the calls of all roles of an account together. The caller holds the lock.
 func (s *Sweeper) paceFor(of discovery.Account) *rate.Limiter {
 	for other, a := range s.accounts {
-		if other.Region == of.Region && ownerOf(other.RoleARN) == ownerOf(of.RoleARN) {
+		if other.Region == of.Region && other.Owner() == of.Owner() {
 			return a.pace
 		}
 	}
 	return rate.NewLimiter(callsPerSecond, callsAtOnce)
-}
-
-// ownerOf is the account of a role, 12 digits; empty for the manager's own identity, whose account nobody wrote down.
-func ownerOf(roleARN string) string {
-	if parts := strings.SplitN(roleARN, ":", 6); len(parts) == 6 {
-		return parts[4]
-	}
-	return ""
 }
