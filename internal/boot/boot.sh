@@ -33,9 +33,10 @@ print(o(Request(u+"dynamic/instance-identity/rsa2048",headers={h:t}),timeout=5).
 # deliver ID USER NAME
 deliver() {
 case $2 in
-root | '' | *[!a-z0-9_-]*) say "$3: not as user $2"; return ;;
+'' | *[!a-z0-9_-]*) u=0 ;;
+*) u=$(id -u "$2") && g=$(id -g "$2") || { again=1 late=1; return; } ;;
 esac
-g=$(id -g "$2") || { say "$3: there is no user $2"; again=1 late=1; return; }
+[ "$u" -gt 0 ] || { say "$3: not as user $2"; return; }
 env -i "PATH=$PATH" LC_ALL=C "HOME=$(eval "echo ~$2")" "USER=$2" setpriv --reuid "$2" --regid "$g" --init-groups \
 {{.Command}} <"$w/$1" >"$w/out" 2>&1
 o=$(tail -n 1 "$w/out")
@@ -62,7 +63,7 @@ $1 == "say" { print "slipway:" substr($0, 4) }' "$w/answer"
 if [ -d /run/systemd/system ] && u=$(tr -cd 'a-zA-Z0-9:_.@ -' 2>/dev/null <"$w/units") && mkdir -p $s; then
 printf '[Unit]\nBefore=%s\n' "$u" >$s/serve.conf
 fi
-while read -r i u a; do deliver "$i" "$u" "$a" </dev/null; done <"$w/list"
+while read -r i o a; do deliver "$i" "$o" "$a" </dev/null; done <"$w/list"
 [ "$late" ] || : >/run/slipway.done
 [ "$again" ] || exit 0
 fi

@@ -88,7 +88,7 @@ func TestHookEnvironment(t *testing.T) {
 	}
 	one, two := s.depot.publish(t, first), s.depot.publish(t, map[string]string{"index.php": "two"})
 	told := func(commit, digest, previous, release, path string) string {
-		return "COMMIT=" + commit + "\nDIGEST=" + digest + "\nPATH=/var/www/blog\nPREVIOUS_COMMIT=" + previous + "\nRELEASE=" + release +
+		return "BOOT=\nCOMMIT=" + commit + "\nDIGEST=" + digest + "\nPATH=/var/www/blog\nPREVIOUS_COMMIT=" + previous + "\nRELEASE=" + release +
 			"\nRELEASE_PATH=/var/www/blog/releases/" + path + "\nREVISION=v1\nSERVICE=blog\n0\n"
 	}
 	order := s.order(one)

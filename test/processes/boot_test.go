@@ -172,7 +172,7 @@ func TestInstancesProveThemselvesAndBootWithoutAManager(t *testing.T) {
 	i.g.Expect(err).NotTo(HaveOccurred())
 	target := i.target(i.g, web2)
 	before := target.DeepCopy()
-	target.Annotations = map[string]string{v1alpha1.AnnotationRepin: "alice " + ssh.FingerprintSHA256(key) + " its disk was restored"}
+	target.Annotations = map[string]string{v1alpha1.AnnotationRepin: "slipway:admin " + ssh.FingerprintSHA256(key) + " its disk was restored"}
 	i.g.Expect(i.client.Patch(t.Context(), target, client.MergeFrom(before))).To(Succeed())
 	i.g.Eventually(func(g Gomega) {
 		target := i.target(g, web2)
