@@ -45,6 +45,13 @@ func (f *fleet) host(name string) *machine {
 	return f.hosts[name]
 }
 
+// replace puts another machine in the place of a host.
+func (f *fleet) replace(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.hosts, name)
+}
+
 func (f *fleet) watch() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
