@@ -69,7 +69,7 @@ func (r *Reconciler) targetsOfInstance() handler.TypedEventHandler[string, recon
 }
 
 // siblingsOfDrifted has a Service's other hosts looked at when one is found to have drifted: whether it is an accident
-// or a storm is known only then.
+// or a storm is known only then. Of a host that left nothing is remembered.
 func (r *Reconciler) siblingsOfDrifted() handler.EventHandler {
 	return handler.Funcs{
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
@@ -83,6 +83,9 @@ func (r *Reconciler) siblingsOfDrifted() handler.EventHandler {
 					q.Add(reconcile.Request{NamespacedName: key(&sibling)})
 				}
 			}
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+			r.memory.forget(e.Object.(*v1alpha1.Target)) // nobody reconciles what is not there any more
 		},
 	}
 }

@@ -99,16 +99,7 @@ func (s *scaling) watch() {
 	before := s.service.Status.Current
 	s.step()
 	s.checkWorld()
-	for name, target := range s.targets {
-		order := target.Spec.Artifact
-		if _, known := s.first[target.UID]; known || order == nil {
-			continue
-		}
-		s.first[target.UID] = order.Digest
-		if before != nil && order.Digest != before.Digest && order.Digest != s.born[target.UID] && order.Digest != s.service.Status.Current.Digest {
-			s.fail("%s is new and is ordered %s first, while %s is current", name, order.Digest, before.Digest)
-		}
-	}
+	s.orders(before)
 	slot := SlotOf(&s.service, s.paused)
 	counts, there := Count(slot, s.list()), 0
 	for name := range s.targets {
@@ -125,6 +116,20 @@ func (s *scaling) watch() {
 	}
 }
 
+// orders looks at what those who are new were ordered first. before is what was current until now.
+func (s *scaling) orders(before *v1alpha1.ReleaseRecord) {
+	for name, target := range s.targets {
+		order := target.Spec.Artifact
+		if _, known := s.first[target.UID]; known || order == nil {
+			continue
+		}
+		s.first[target.UID] = order.Digest
+		if before != nil && order.Digest != before.Digest && order.Digest != s.born[target.UID] && order.Digest != s.service.Status.Current.Digest {
+			s.fail("%s is new and is ordered %s first, while %s is current", name, order.Digest, before.Digest)
+		}
+	}
+}
+
 // live runs the history and returns what was broken.
 func (s *scaling) live() string {
 	s.release("v2")
@@ -136,6 +141,7 @@ func (s *scaling) live() string {
 		s.watch()
 		if s.oldTargets != nil && s.random.IntN(2) == 0 {
 			s.plan(s.service.DeepCopy(), s.version, s.oldTargets)
+			s.orders(s.service.Status.Current)
 		}
 		if s.broken != "" {
 			return s.broken
