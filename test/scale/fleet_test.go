@@ -61,6 +61,16 @@ func (f *fleet) letGo() {
 	f.open = make(chan struct{})
 }
 
+// copy has a host run what another runs.
+func (f *fleet) copy(name, like string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.machine(name)
+	key := m.seen.HostKey
+	m.seen = f.machine(like).seen
+	m.seen.HostKey = key
+}
+
 // end a host: what is under way there never ends.
 func (f *fleet) end(name string) {
 	f.mu.Lock()

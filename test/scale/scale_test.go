@@ -181,3 +181,24 @@ func TestTheNextWaveWaitsForNoMemberThatLeft(t *testing.T) {
 	w.Expect(w.targets()).To(Equal(all("v2", slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(gone, id) })...)))
 	w.Expect(w.fleet.hanging()).To(ConsistOf(gone), "there it goes on for ever")
 }
+
+// An instance that brought itself to the current Release at boot is Ready at once, though the wave in flight takes all of
+// the budget: what it is ordered changes nothing. Then it takes its turn like the others.
+func TestAnInstanceThatBootedByItselfWaitsForNoWave(t *testing.T) {
+	w := newWorld(t)
+	ids := w.running(2)
+	w.fleet.hold("v2", 0)
+	w.release("blog-2", "v2")
+	member := w.inFlight()
+	hosts := w.targets().(map[string]string)
+	booted := w.boot(ids[0])
+	hosts[booted] = "v1"
+	w.until(w.targets, Equal(hosts))
+	w.Expect(w.fleet.got(booted)).To(BeEmpty(), "nothing was switched")
+	w.Expect(w.fleet.hanging()).To(ConsistOf(member))
+	w.fleet.letGo()
+	w.until(w.succeeded("blog-2"), Equal(v1alpha1.ReasonSucceeded))
+	w.Expect(w.targets()).To(Equal(all("v2", append(ids, booted)...)))
+	w.Expect(w.fleet.got(booted)).To(Equal([]string{"v2"}))
+	w.Expect(w.fleet.mostAtOnce()).To(Equal(1))
+}
