@@ -56,4 +56,4 @@ cd "$root"
 mkdir -p mnt
 pivot_root . mnt
 umount -l /mnt
-exec setpriv --bounding-set -sys_module,-sys_time,-sys_rawio,-syslog /lib/systemd/systemd --system --show-status=true
+exec setpriv --bounding-set -sys_module,-sys_time,-sys_rawio,-syslog /lib/systemd/systemd --system --show-status=error

@@ -14,26 +14,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenInside opens a listener in the network namespace of a process.
-func listenInside(pid int, address string) (net.Listener, error) {
-	var listener net.Listener
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with this function, and nobody else gets it
-		done <- func() error {
-			namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-			if err != nil {
-				return err
-			}
-			defer namespace.Close()
-			if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter the network of process %d: %w", pid, err)
-			}
-			listener, err = net.Listen("tcp", address)
-			return err
-		}()
+// listenInside opens a listener in the network namespace of a process. Its thread comes back: ending it would end the processes
+// that it started and that are to end with their parent (Pdeathsig), whoever they belong to.
+func listenInside(pid int, address string) (listener net.Listener, err error) {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	defer home.Close()
+	defer func() {
+		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+			panic("a thread can't come back from a network namespace: " + back.Error()) // whatever ran on it next would be elsewhere
+		}
+		runtime.UnlockOSThread()
 	}()
-	return listener, <-done
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer namespace.Close()
+	if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter the network of process %d: %w", pid, err)
+	}
+	return net.Listen("tcp", address)
 }
 
 // console opens a terminal: an instance's end of it, and this machine's, where what the instance prints comes out.
