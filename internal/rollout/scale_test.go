@@ -209,6 +209,20 @@ var scalings = []simulation{
 		}
 		return w.run(60)
 	}},
+	{"a-newcomer-that-never-answers-holds-the-rollout-until-its-deadline", func() *world {
+		w := newWorld(4, number(1)).running("v1")
+		w.release("v2")
+		w.run(2)
+		w.join("web-05")
+		w.machines["web-05"].up = false
+		w.run(6)
+		w.stop(v1alpha1.ReasonProgressDeadlineExceeded)
+		w.run(4)
+		w.say("the next Release, without it")
+		w.leave("web-05")
+		w.release("v2")
+		return w.run(40)
+	}},
 	{"a-newcomer-that-cannot-take-the-current-release-moves-on", func() *world {
 		w := newWorld(3, number(1)).running("v1")
 		w.release("v2")

@@ -94,8 +94,13 @@ func (o *outside) WriteLog(context.Context, v1alpha1.UID, string, io.Reader) err
 func (o *outside) ReadLog(context.Context, v1alpha1.UID, string, io.Writer) error {
 	return depot.ErrNotFound
 }
-func (o *outside) SetAnswers(context.Context, []depot.Answer) error { return nil }
-func (o *outside) SetPointer(context.Context, depot.Pointer) error  { return nil }
+func (o *outside) SetWord(context.Context, depot.Word) error       { return nil }
+func (o *outside) DropWord(context.Context, v1alpha1.UID) error    { return nil }
+func (o *outside) SetPointer(context.Context, depot.Pointer) error { return nil }
+func (o *outside) Bindings(ctx context.Context, _ int64) ([]depot.Binding, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
 func (o *outside) GetPointer(context.Context, v1alpha1.UID) (depot.Pointer, error) {
 	return depot.Pointer{}, depot.ErrNotFound
 }

@@ -22,6 +22,8 @@ import (
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/slipway-dev/slipway/internal/build"
 )
@@ -75,6 +77,9 @@ func TestImages(t *testing.T) {
 		s.Containers[0].Image = reference
 		s.Containers[0].Command = []string{"echo", "pulled"}
 	})
+	told, err := w.kube.CoreV1().Pods(w.namespace).Watch(t.Context(), metav1.ListOptions{LabelSelector: "job-name=absent"})
+	w.Expect(err).NotTo(HaveOccurred())
+	defer told.Stop()
 	w.create(t, "absent", func(s *corev1.PodSpec) { s.InitContainers[1].Image = address + "/busybox:2" })
 
 	torn, err := random.Image(1024, 1)
@@ -90,11 +95,13 @@ func TestImages(t *testing.T) {
 
 	for _, reason := range []string{"ErrImagePull", "ImagePullBackOff"} {
 		w.Eventually(func(g Gomega) {
-			statuses := w.pod(t, "absent")(g).Status.InitContainerStatuses
+			var e watch.Event
+			g.Expect(told.ResultChan()).To(Receive(&e))
+			statuses := e.Object.(*corev1.Pod).Status.InitContainerStatuses
 			g.Expect(statuses).NotTo(BeEmpty())
 			g.Expect(statuses[1].State.Waiting).To(SatisfyAll(HaveField("Reason", reason),
 				HaveField("Message", SatisfyAll(ContainSubstring(address+"/busybox:2"), ContainSubstring("manifest unknown")))))
-		}, "15s", "50ms").Should(Succeed(), reason)
+		}, "60s", "10ms").Should(Succeed(), reason)
 	}
 	w.ends(t, "absent", batchv1.JobFailed)
 	status := w.pod(t, "absent")(w).Status
