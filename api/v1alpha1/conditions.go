@@ -162,6 +162,16 @@ const (
 	ReasonDepotUnavailable = "DepotUnavailable"
 	// ReasonWaitingForSlot says that another Release of the Service is being rolled out.
 	ReasonWaitingForSlot = "WaitingForSlot"
+	// ReasonTooManyFailed says that more Targets failed to take the Release than rollout.maxFailed allows.
+	ReasonTooManyFailed = "TooManyFailed"
+	// ReasonRollingBack says that the Targets which were switched return to the Release before.
+	ReasonRollingBack = "RollingBack"
+	// ReasonRollbackIncomplete says that not every Target could be returned to the Release before in time.
+	ReasonRollbackIncomplete = "RollbackIncomplete"
+	// ReasonBaking says that the Targets are watched for rollout.bakeTime.
+	ReasonBaking = "Baking"
+	// ReasonStepPause says that the rollout is at a pause between two of its steps.
+	ReasonStepPause = "StepPause"
 	// ReasonProgressDeadlineExceeded says that no Target became ready for longer than rollout.progressDeadline.
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 )

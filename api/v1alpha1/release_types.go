@@ -116,6 +116,42 @@ type TargetFailure struct {
 	Message string `json:"message,omitempty"`
 }
 
+// StepStatus is where in its steps a rollout is.
+type StepStatus struct {
+	// Index of the step, from 0. As many as there are steps means that all were gone through.
+	// +required
+	Index int32 `json:"index"`
+	// Since is when the step began.
+	// +required
+	Since metav1.Time `json:"since"`
+	// Message says in words what the step does or waits for.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Message string `json:"message,omitempty"`
+}
+
+// RollbackStatus describes an automatic rollback.
+type RollbackStatus struct {
+	// To is the name of the Release that the Targets return to.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	To string `json:"to"`
+	// Reason in one word: TooManyFailed or ProgressDeadlineExceeded.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// Message says what went wrong, as it was when the rollback began.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// Targets is how many were on their way to the Release, or ran it, when the rollback began.
+	// +optional
+	Targets int32 `json:"targets,omitempty"`
+	// StartTime of the rollback.
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+}
+
 // ReleaseStatus is what the controller knows of a Release.
 type ReleaseStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
@@ -171,6 +207,12 @@ type ReleaseStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Failures []TargetFailure `json:"failures,omitempty"`
+	// Rollback says why the Targets that were switched return to the Release before; nil while they do not.
+	// +optional
+	Rollback *RollbackStatus `json:"rollback,omitempty"`
+	// Step of rollout.steps that the rollout is at.
+	// +optional
+	Step *StepStatus `json:"step,omitempty"`
 	// StartTime is when the Release was first seen.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`

@@ -206,10 +206,13 @@ type ServiceStatus struct {
 	// +optional
 	Rolling *ReleaseRecord `json:"rolling,omitempty"`
 	// Stopping says why the Release in the rollout slot starts no more waves and will leave the slot once the Targets in
-	// flight have settled: Superseded, Aborted, Deleted or ProgressDeadlineExceeded.
+	// flight have settled: Superseded, Aborted, Deleted, TooManyFailed or ProgressDeadlineExceeded.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Stopping string `json:"stopping,omitempty"`
+	// RollingBack is true while the Targets that were switched to the Release in the rollout slot return to the current one.
+	// +optional
+	RollingBack bool `json:"rollingBack,omitempty"`
 	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
 	// the first Service object of the line.
 	// +optional

@@ -6,7 +6,6 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // ServiceSpec declares where a Service's source is, how it is built, on which hosts it runs and how it is rolled out.
@@ -285,24 +284,6 @@ type HostKeys struct {
 	// host by its name or by its address.
 	// +optional
 	ConfigMapRef *LocalReference `json:"configMapRef,omitempty"`
-}
-
-// RolloutSpec says how many hosts may change at once.
-type RolloutSpec struct {
-	// MaxUnavailable is how many Targets, or what share of them, may be unavailable at any time, those that are down
-	// anyway included. A percentage rounds down, to at least 1. Default 25%.
-	// +optional
-	// +kubebuilder:default="25%"
-	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:MaxLength=4
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 5000 : self.matches('^([1-9][0-9]?|100)%$')",message="must be a number from 1 to 5000 or a percentage from 1% to 100%"
-	MaxUnavailable intstr.IntOrString `json:"maxUnavailable,omitzero"`
-	// ProgressDeadline is how long a rollout may go without any Target becoming ready before its Release fails.
-	// Default 10m.
-	// +optional
-	// +kubebuilder:default="10m"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('24h')",message="must be between 5s and 24h"
-	ProgressDeadline metav1.Duration `json:"progressDeadline,omitzero"`
 }
 
 // AdoptSpec names the Service object that delivered to the hosts before.

@@ -88,6 +88,10 @@ type DeliveryStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Outcome string `json:"outcome,omitempty"`
+	// Reason of the last failure, in one word.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
 	// Step at which it failed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32

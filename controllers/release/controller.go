@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/metrics"
+	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
 // FieldOwner is the field manager of all that this controller writes.
@@ -61,6 +62,9 @@ type Options struct {
 	Events       events.EventRecorder
 	// Metrics count what is done. Default: nobody reads them.
 	Metrics *metrics.Metrics
+	// UnreachableAfter is how long a host may not answer before a rollout goes on without it. Default
+	// rollout.DefaultUnreachableAfter.
+	UnreachableAfter time.Duration
 	// Concurrency is how many Releases are worked on at once. Default 4.
 	Concurrency int
 }
@@ -78,6 +82,9 @@ func New(o Options) *Reconciler {
 	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 4
+	}
+	if o.UnreachableAfter <= 0 {
+		o.UnreachableAfter = rollout.DefaultUnreachableAfter
 	}
 	return &Reconciler{Options: o, background: newBackground()}
 }
@@ -192,6 +199,9 @@ func (r *Reconciler) next(ctx context.Context, l *life) outcome {
 			continue
 		}
 		l.phase = p.condition
+		if l.release.Status.Rollback != nil {
+			return r.rollBack(ctx, l)
+		}
 		out := p.run(ctx, l)
 		if out.kind != advanced {
 			return out

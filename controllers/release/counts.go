@@ -11,10 +11,18 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
 // maxFailures bounds the failures in a Release's status; the rest is on the Targets.
 const maxFailures = 50
+
+// recount writes the counts alone: while the Targets return, the failures stay those that they return for.
+func (l *life) recount() {
+	failures := l.release.Status.Failures
+	l.count()
+	l.release.Status.Failures = failures
+}
 
 // count writes the counts and the first failures of the Targets into the Release's status.
 func (l *life) count() {
@@ -95,7 +103,29 @@ func (l *life) progressMessage() string {
 	return message + "; " + strings.Join(parts, "; ")
 }
 
+// arrivedMessage says in one sentence who runs it and who was left behind.
+func (l *life) arrivedMessage(standing *rollout.Standing) string {
+	message := fmt.Sprintf("%d of %d Targets run it", standing.Baked+standing.Baking, standing.Total)
+	if behind := standing.Sentence(); behind != "" {
+		message += "; left behind: " + behind
+	}
+	return message
+}
+
+// stepMessage says at which step the rollout is, in front of another sentence.
+func (l *life) stepMessage() string {
+	if step := l.release.Status.Step; step != nil && step.Message != "" {
+		return step.Message + "; "
+	}
+	return ""
+}
+
 // successMessage says in one sentence what the Release did.
 func (l *life) successMessage() string {
-	return fmt.Sprintf("%d Targets run %s (%s)", l.release.Status.Targets.Total, l.release.Spec.Revision, l.release.Status.ShortCommit)
+	what := fmt.Sprintf("%s (%s)", l.release.Spec.Revision, l.release.Status.ShortCommit)
+	if counts := l.release.Status.Targets; counts.Updated < counts.Total {
+		behind := conditions.Get(l.release.Status.Conditions, v1alpha1.ConditionVerified).Message
+		return fmt.Sprintf("%d of %d Targets run %s: %s", counts.Updated, counts.Total, what, behind)
+	}
+	return fmt.Sprintf("%d Targets run %s", l.release.Status.Targets.Total, what)
 }

@@ -128,7 +128,7 @@ func (r *Reconciler) record(ctx context.Context, l *life, _ outcome) error {
 			changed.Status.Current = changed.Status.Rolling
 			changed.Status.Current.Since = status.CompletionTime
 		}
-		changed.Status.Rolling, changed.Status.Stopping = nil, ""
+		changed.Status.Rolling, changed.Status.Stopping, changed.Status.RollingBack = nil, "", false
 	}
 	return r.patchSlot(ctx, l, changed)
 }
@@ -208,7 +208,7 @@ func (r *Reconciler) announce(before *v1alpha1.Release, l *life, out outcome) {
 		c := conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded)
 		r.Metrics.ReleaseFinished(release, outcomeName(out), c.Reason)
 		kind := corev1.EventTypeNormal
-		if out.kind == failed {
+		if out.kind == failed || out.reason == v1alpha1.ReasonRolledBack {
 			kind = corev1.EventTypeWarning
 		}
 		r.Events.Eventf(release, nil, kind, c.Reason, "Finish", "%s", c.Message)
@@ -223,6 +223,9 @@ func phaseOf(release *v1alpha1.Release) string {
 	}
 	if conditions.Get(list, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonPaused {
 		return "Paused"
+	}
+	if release.Status.Rollback != nil {
+		return "RollingBack"
 	}
 	for _, p := range []struct{ condition, phase string }{
 		{v1alpha1.ConditionResolved, "Resolving"}, {v1alpha1.ConditionBuilt, "Building"}, {v1alpha1.ConditionPublished, "Publishing"},

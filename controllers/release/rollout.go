@@ -16,7 +16,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
-// rollOut takes the Service's slot and then watches the rollout controller move the Targets.
+// rollOut takes the Service's slot and then watches the rollout controller move the Targets, step by step.
 func (r *Reconciler) rollOut(ctx context.Context, l *life) outcome {
 	status := &l.release.Status
 	l.count()
@@ -27,31 +27,89 @@ func (r *Reconciler) rollOut(ctx context.Context, l *life) outcome {
 		status.ProgressTime = nil
 		return wait(time.Minute, v1alpha1.ReasonPaused, fmt.Sprintf("paused with %s Targets updated; set spec.paused to false to go on", status.TargetsUpdated)).within(0)
 	}
-	if len(l.targets) > 0 && int(status.Targets.Updated) == len(l.targets) {
-		return advance(v1alpha1.ReasonSucceeded, fmt.Sprintf("%d of %d Targets run it", status.Targets.Updated, status.Targets.Total))
-	}
-	spec, err := frozen.Get(ctx, r.Client, l.release.Namespace, status.Frozen)
+	strategy, err := r.strategy(ctx, l)
 	if err != nil {
 		return retry(v1alpha1.ReasonProgressing, err)
 	}
 	now := r.Clock.Now()
-	deadline := spec.Rollout.ProgressDeadline.Duration
-	if status.ProgressTime == nil || l.progressed {
+	standing := rollout.Stand(rollout.SlotOf(l.service, false), strategy, l.targets, now)
+	if reason := l.service.Status.Stopping; reason != "" { // a decision that is on record stands, whatever the hosts do since
+		return r.giveUp(ctx, l, strategy, reason, l.progressMessage())
+	}
+	if standing.Over() && len(standing.Failed) > 0 {
+		return r.giveUp(ctx, l, strategy, v1alpha1.ReasonTooManyFailed, standing.Sentence())
+	}
+	if out := r.walk(l, strategy, &standing); out != nil {
+		return *out
+	}
+	if standing.Arrived() && l.stepsDone(strategy) {
+		return advance(v1alpha1.ReasonSucceeded, l.arrivedMessage(&standing))
+	}
+	if status.ProgressTime == nil || l.progressed || standing.Baking > 0 {
 		progress := metav1.NewTime(now)
 		status.ProgressTime = &progress
 	}
-	if left := deadline - now.Sub(status.ProgressTime.Time); left > 0 && l.service.Status.Stopping == "" {
+	deadline := strategy.ProgressDeadline
+	if left := deadline - now.Sub(status.ProgressTime.Time); left > 0 {
 		if len(l.targets) == 0 {
 			return wait(left, v1alpha1.ReasonNoTargets, "the Service has no Targets: name hosts in spec.targets").within(0)
 		}
-		return wait(left, v1alpha1.ReasonRollingOut, l.progressMessage()).within(0)
+		return wait(sooner(left, standing.After), v1alpha1.ReasonRollingOut, l.stepMessage()+l.progressMessage()).within(0)
 	}
-	out := r.stop(ctx, l, v1alpha1.ReasonProgressDeadlineExceeded, l.progressMessage())
-	if out.kind == ended {
-		return fail(v1alpha1.ReasonProgressDeadlineExceeded, fmt.Sprintf(
-			"no Target became ready for %s: %s; mend the hosts and create a new Release, or release the earlier revision to roll back", deadline, l.progressMessage()))
+	return r.giveUp(ctx, l, strategy, v1alpha1.ReasonProgressDeadlineExceeded, fmt.Sprintf("no Target became ready for %s: %s", deadline, l.progressMessage()))
+}
+
+// walk goes through the steps. nil means that the rollout goes on as it does.
+func (r *Reconciler) walk(l *life, strategy rollout.Strategy, standing *rollout.Standing) *outcome {
+	status, now := &l.release.Status, metav1.NewTime(r.Clock.Now())
+	if len(strategy.Steps) == 0 {
+		return nil
 	}
-	return out
+	if status.Step == nil {
+		status.Step = &v1alpha1.StepStatus{Since: now}
+	}
+	words, done, after := strategy.Step(int(status.Step.Index), status.Step.Since.Time, standing, now.Time)
+	status.Step.Message = words
+	var out outcome
+	switch {
+	case int(status.Step.Index) >= len(strategy.Steps):
+		return nil
+	case done:
+		status.Step.Index++
+		status.Step.Since, status.ProgressTime = now, &now
+		status.Step.Message, _, _ = strategy.Step(int(status.Step.Index), now.Time, standing, now.Time)
+		out = persist(v1alpha1.ReasonRollingOut, "done: "+words)
+	case strategy.Pausing(int(status.Step.Index)):
+		status.ProgressTime = nil
+		out = wait(sooner(after, standing.After), v1alpha1.ReasonStepPause, words+"; "+l.progressMessage()).within(0)
+	default:
+		return nil
+	}
+	return &out
+}
+
+// stepsDone says whether the rollout has gone through all its steps.
+func (l *life) stepsDone(strategy rollout.Strategy) bool {
+	return len(strategy.Steps) == 0 || l.release.Status.Step != nil && int(l.release.Status.Step.Index) >= len(strategy.Steps)
+}
+
+// strategy is that of the Service as the Release froze it.
+func (r *Reconciler) strategy(ctx context.Context, l *life) (rollout.Strategy, error) {
+	spec, err := frozen.Get(ctx, r.Client, l.release.Namespace, l.release.Status.Frozen)
+	if err != nil {
+		return rollout.Strategy{}, err
+	}
+	strategy := rollout.StrategyOf(spec.Rollout)
+	strategy.UnreachableAfter = r.UnreachableAfter
+	return strategy, nil
+}
+
+// sooner is the smaller of two delays, where 0 is never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // takeSlot takes the Service's rollout slot by an optimistic lock. It waits while another Release holds it: an older one
@@ -69,7 +127,7 @@ func (r *Reconciler) takeSlot(ctx context.Context, l *life) outcome {
 		Release: l.release.Name, UID: l.uid(), Sequence: l.release.Status.Sequence, Revision: string(l.release.Spec.Revision),
 		Commit: l.release.Status.Commit, Digest: l.release.Status.Artifact.Digest, Frozen: l.release.Status.Frozen, Since: &now,
 	}
-	changed.Status.Stopping = ""
+	changed.Status.Stopping, changed.Status.RollingBack = "", false
 	if err := r.patchSlot(ctx, l, changed); err != nil {
 		return retry(v1alpha1.ReasonProgressing, err)
 	}
@@ -94,9 +152,7 @@ func (r *Reconciler) stop(ctx context.Context, l *life, reason, message string) 
 	if !rollout.Settled(l.service, l.targets, l.service.Status.Rolling) && r.waited(l, reason) < stopLimit {
 		return wait(2*time.Second, reason, "stopping: the Targets in flight finish first").within(0)
 	}
-	if reason != v1alpha1.ReasonProgressDeadlineExceeded {
-		message = fmt.Sprintf("%s: %d of %d Targets run this Release's artifact, the others stay as they are", message, l.release.Status.Targets.Updated, l.release.Status.Targets.Total)
-	}
+	message = fmt.Sprintf("%s: %d of %d Targets run this Release's artifact, the others stay as they are", message, l.release.Status.Targets.Updated, l.release.Status.Targets.Total)
 	return end(reason, message)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
 // at is a second of a test.
@@ -84,7 +85,7 @@ func TestHostsThatAppearWhileOthersAreVerifiedHaveTheirTime(t *testing.T) {
 	pass := func(second int64, targets ...v1alpha1.Target) (done bool) {
 		clock.SetTime(at(second))
 		l.targets = targets
-		_, done = r.apply(l, r.verify(t.Context(), l))
+		_, done = r.apply(l, r.bake(t.Context(), l, rollout.Strategy{}))
 		return done
 	}
 	limit := int64(verifyLimit / time.Second)

@@ -119,6 +119,10 @@ type world struct {
 	after           bool
 	// fail has the build of a commit fail.
 	fail map[string]bool
+	// broken is a revision that hosts fail at, all of them or brokenHost.
+	broken, brokenHost string
+	// atOnce is how many hosts are moved; 0 is all.
+	atOnce int
 	// hurried replaces the manager's clock by one that goes on by ten seconds with every pass.
 	hurried *clocktesting.FakePassiveClock
 }
@@ -284,25 +288,50 @@ func (w *world) runJobs() {
 	}
 }
 
-// moveTargets does what the rollout and target controllers do: every Target gets what rolls, at once.
+// moveTargets does what the rollout and target controllers do: Targets get what rolls, or what is current when they go
+// back, at once or as many as atOnce says.
 func (w *world) moveTargets() {
-	rolling := w.blog().Status.Rolling
+	status := w.blog().Status
+	goal := status.Rolling
+	if status.RollingBack {
+		goal = status.Current
+	}
 	var targets v1alpha1.TargetList
 	w.g.Expect(w.client.List(w.t.Context(), &targets, client.InNamespace(w.namespace))).To(Succeed())
+	moved := 0
 	for i := range targets.Items {
 		target := &targets.Items[i]
-		if rolling == nil || w.blog().Status.Stopping != "" || target.Spec.Artifact != nil && target.Spec.Artifact.UID == rolling.UID {
+		if goal == nil || status.Stopping != "" && !status.RollingBack {
+			return
+		}
+		if target.Spec.Artifact != nil && target.Spec.Artifact.UID == goal.UID {
+			moved++
 			continue
 		}
-		target.Spec.Artifact, target.Spec.Fence = rolling, target.Spec.Fence+1
+		if w.atOnce > 0 && moved >= w.atOnce {
+			return
+		}
+		moved++
+		target.Spec.Artifact, target.Spec.Fence = goal, target.Spec.Fence+1
 		w.g.Expect(w.client.Update(w.t.Context(), target)).To(Succeed())
-		target.Status.ObservedGeneration, target.Status.Fence, target.Status.SwitchedFence = target.Generation, target.Spec.Fence, target.Spec.Fence
-		target.Status.Running = &v1alpha1.RunningArtifact{Digest: rolling.Digest}
-		target.Status.Delivery = &v1alpha1.DeliveryStatus{Fence: target.Spec.Fence, Digest: rolling.Digest, Outcome: "Succeeded"}
-		conditions.True(&target.Status.Conditions, target.Generation, v1alpha1.ConditionReachable, v1alpha1.ReasonUpToDate, "")
-		conditions.True(&target.Status.Conditions, target.Generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonUpToDate, "")
-		conditions.Summarize(&target.Status.Conditions, target.Generation, conditions.Current, v1alpha1.ReasonUpToDate, "")
+		w.deliver(target, goal)
 		w.g.Expect(w.client.Status().Update(w.t.Context(), target)).To(Succeed())
+	}
+}
+
+// deliver reports how a delivery ended.
+func (w *world) deliver(target *v1alpha1.Target, order *v1alpha1.ReleaseRecord) {
+	status, generation, done := &target.Status, target.Generation, metav1.NewTime(w.r.Clock.Now())
+	status.ObservedGeneration, status.Fence, status.SwitchedFence = generation, target.Spec.Fence, target.Spec.Fence
+	status.Running = &v1alpha1.RunningArtifact{Digest: order.Digest}
+	status.Delivery = &v1alpha1.DeliveryStatus{Fence: target.Spec.Fence, Digest: order.Digest, Outcome: "Succeeded", CompletionTime: &done}
+	conditions.True(&status.Conditions, generation, v1alpha1.ConditionReachable, v1alpha1.ReasonUpToDate, "")
+	conditions.True(&status.Conditions, generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonUpToDate, "")
+	conditions.Summarize(&status.Conditions, generation, conditions.Current, v1alpha1.ReasonUpToDate, "")
+	if w.broken == order.Revision && (w.brokenHost == "" || w.brokenHost == target.Spec.Host.Name) {
+		status.Delivery.Outcome, status.Delivery.Failures, status.Delivery.Reason = "Failed", 3, v1alpha1.ReasonHookFailed
+		conditions.False(&status.Conditions, generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonHookFailed, "broken")
+		conditions.Summarize(&status.Conditions, generation, conditions.Waiting, v1alpha1.ReasonHookFailed, "broken")
 	}
 }
 

@@ -65,6 +65,9 @@ type Options struct {
 	// DriftQuiet is how long no further drift may have been found before one is repaired. Default
 	// rollout.DefaultDriftQuiet.
 	DriftQuiet time.Duration
+	// UnreachableAfter is how long a host may not answer before a rollout goes on without it. Default
+	// rollout.DefaultUnreachableAfter.
+	UnreachableAfter time.Duration
 }
 
 // Reconciler moves Targets.
@@ -84,6 +87,9 @@ func New(o Options) *Reconciler {
 	if o.DriftQuiet <= 0 {
 		o.DriftQuiet = rollout.DefaultDriftQuiet
 	}
+	if o.UnreachableAfter <= 0 {
+		o.UnreachableAfter = rollout.DefaultUnreachableAfter
+	}
 	return &Reconciler{Options: o, words: newWords(o.Depot, o.Clock, o.Metrics)}
 }
 
@@ -92,7 +98,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.Service{}).
 		Watches(&v1alpha1.Target{}, serviceOf(targetService)).
-		Watches(&v1alpha1.Release{}, serviceOf(releaseService), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Release{}, serviceOf(releaseService), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, stepped()))).
 		Watches(&v1alpha1.TargetPolicy{}, r.all()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,

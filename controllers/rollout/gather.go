@@ -17,7 +17,7 @@ import (
 
 // gather reads what the planner looks at.
 func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service, targets []v1alpha1.Target) (rollout.Input, error) {
-	slot, err := r.slot(ctx, service)
+	slot, step, err := r.slot(ctx, service)
 	if err != nil {
 		return rollout.Input{}, err
 	}
@@ -31,9 +31,9 @@ func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service, targ
 			strategy = rollout.StrategyOf(specs[record.Frozen].Rollout)
 		}
 	}
-	strategy.Concurrency, strategy.DriftQuiet = r.Concurrency, r.DriftQuiet
+	strategy.Concurrency, strategy.DriftQuiet, strategy.UnreachableAfter = r.Concurrency, r.DriftQuiet, r.UnreachableAfter
 	input := rollout.Input{
-		Slot: slot, Strategy: strategy, Hosts: rollout.Hosts(targets), Now: r.Clock.Now(),
+		Slot: slot, Strategy: strategy, Step: step, Hosts: rollout.Hosts(targets), Now: r.Clock.Now(),
 		ReportOnly: func(name string) bool { return specs[name].Deploy.Drift == v1alpha1.DriftReport },
 	}
 	if service.Spec.Adopt != nil {
@@ -42,27 +42,31 @@ func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service, targ
 	return input, nil
 }
 
-// slot reads what is released, and whether a person or the Release's end holds it.
-func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service) (rollout.Slot, error) {
-	slot := rollout.SlotOf(service, false)
+// slot reads what is released, whether a person or the Release's end holds it, and at which of its steps it is.
+func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service) (slot rollout.Slot, step int, err error) {
+	slot = rollout.SlotOf(service, false)
 	if slot.Rolling == nil || slot.Held != "" {
-		return slot, nil
+		return slot, 0, nil
 	}
 	var release v1alpha1.Release
-	err := r.Client.Get(ctx, types.NamespacedName{Namespace: service.Namespace, Name: slot.Rolling.Release}, &release)
+	err = r.Client.Get(ctx, types.NamespacedName{Namespace: service.Namespace, Name: slot.Rolling.Release}, &release)
 	switch {
 	case apierrors.IsNotFound(err):
 		slot.Held = v1alpha1.ReasonDeleted
 	case err != nil:
-		return slot, fmt.Errorf("read the rolling Release: %w", err)
+		return slot, 0, fmt.Errorf("read the rolling Release: %w", err)
 	case v1alpha1.UID(release.UID) != slot.Rolling.UID, !release.DeletionTimestamp.IsZero():
 		slot.Held = v1alpha1.ReasonDeleted
 	case release.Spec.Abort:
 		slot.Held = v1alpha1.ReasonAborted
 	case release.Spec.Paused:
 		slot.Held = v1alpha1.ReasonPaused
+	case release.Status.Rollback != nil: // it was decided; the Service will say so
+		slot.Held = release.Status.Rollback.Reason
+	case release.Status.Step != nil:
+		step = int(release.Status.Step.Index)
 	}
-	return slot, nil
+	return slot, step, nil
 }
 
 // frozenSpecs reads the frozen specs that the Targets and the slot name.

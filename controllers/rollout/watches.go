@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -39,6 +40,22 @@ func serviceOf(name func(client.Object) string) handler.EventHandler {
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
 	}
+}
+
+// stepped passes a Release that went on to its next step, or that is given up.
+func stepped() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := &e.ObjectOld.(*v1alpha1.Release).Status, &e.ObjectNew.(*v1alpha1.Release).Status
+		return index(before) != index(after) || (before.Rollback == nil) != (after.Rollback == nil)
+	}}
+}
+
+// index of the step that a Release is at.
+func index(status *v1alpha1.ReleaseStatus) int32 {
+	if status.Step == nil {
+		return 0
+	}
+	return status.Step.Index
 }
 
 // all wakes all Services: the depot is told of policies too.

@@ -227,6 +227,10 @@ func rollingOut(f *facts) *verdict {
 	if rolling == nil {
 		return nil
 	}
+	if current := f.service.Status.Current; f.service.Status.RollingBack && current != nil {
+		return &verdict{conditions.InProgress, "RollingBack", v1alpha1.ReasonRollingBack, fmt.Sprintf("Release %s failed (%s); the Targets return to %s (%s)",
+			rolling.Release, f.service.Status.Stopping, current.Revision, short(current.Commit))}
+	}
 	return &verdict{conditions.InProgress, "RollingOut", v1alpha1.ReasonRollingOut, fmt.Sprintf("Release %s brings %s (%s)", rolling.Release, rolling.Revision, short(rolling.Commit))}
 }
 

@@ -28,8 +28,8 @@ const (
 type facts struct {
 	order *v1alpha1.ReleaseRecord
 	fence int64
-	// withdrawn: the Release that gave the order has ended, and no other leads the Service. What was not delivered then
-	// never is.
+	// withdrawn: the Release that gave the order has ended, and no other leads the Service, or it was rolled back. What was
+	// not delivered then never is.
 	withdrawn bool
 	// status as it was reported last.
 	status *v1alpha1.TargetStatus

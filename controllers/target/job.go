@@ -15,6 +15,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/frozen"
+	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
 // defaultInterval and defaultTimeout stand in where a spec has none.
@@ -62,7 +63,7 @@ func (r *Reconciler) gather(ctx context.Context, target *v1alpha1.Target) (*job,
 	}
 	j := &job{
 		target: target, service: &service,
-		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, withdrawn: idle(&service),
+		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, withdrawn: idle(&service) || rollout.Withdrawn(&service, target.Spec.Artifact),
 		deploy: service.Spec.Deploy,
 		owner:  delivery.Owner{ID: r.OwnerID, Service: target.Spec.ServiceUID},
 	}

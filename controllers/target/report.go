@@ -52,7 +52,7 @@ func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delive
 		"bytes", result.BytesReceived)
 	err := r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
 		d := j.delivery(status, began)
-		d.Outcome, d.Failures, d.Step = rollout.Succeeded, 0, ""
+		d.Outcome, d.Failures, d.Reason, d.Step = rollout.Succeeded, 0, "", ""
 		d.Steps, d.BytesReceived = steps(result.Steps), result.BytesReceived
 		done := metav1.NewTime(r.Clock.Now())
 		d.CompletionTime = &done
@@ -85,6 +85,7 @@ func (r *Reconciler) reportFailed(ctx context.Context, j *job, failure *delivery
 	err := r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
 		d := j.delivery(status, began)
 		d.Outcome, d.Failures, d.Step, d.Steps = rollout.Failed, d.Failures+1, conditions.Shorten(failure.Step, 32), steps(failure.Steps)
+		d.Reason = conditions.Shorten(failure.Reason, 64)
 		done := metav1.NewTime(r.Clock.Now())
 		d.CompletionTime = &done
 		status.Delivery = d

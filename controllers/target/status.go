@@ -99,7 +99,7 @@ func unreached(failure *delivery.Failure) bool {
 func (j *job) delivery(status *v1alpha1.TargetStatus, began metav1.Time) *v1alpha1.DeliveryStatus {
 	d := &v1alpha1.DeliveryStatus{Fence: j.fence, Digest: j.order.Digest, StartTime: &began}
 	if last := status.Delivery; last != nil && last.Fence == d.Fence && last.Digest == d.Digest {
-		d.Failures = last.Failures
+		d.Failures, d.Reason = last.Failures, last.Reason
 	}
 	return d
 }

@@ -38,10 +38,11 @@ func (r *Reconciler) targetsOfService() handler.EventHandler {
 	})
 }
 
-// ledOrLeft passes a Service that a Release began to lead, or that the last one left.
+// ledOrLeft passes a Service that a Release began to lead, that the last one left, or whose hosts go back.
 func ledOrLeft() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return idle(e.ObjectOld.(*v1alpha1.Service)) != idle(e.ObjectNew.(*v1alpha1.Service))
+		before, after := e.ObjectOld.(*v1alpha1.Service), e.ObjectNew.(*v1alpha1.Service)
+		return idle(before) != idle(after) || before.Status.RollingBack != after.Status.RollingBack
 	}}
 }
 

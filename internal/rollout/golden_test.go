@@ -237,7 +237,7 @@ var simulations = []simulation{
 }
 
 func TestSimulations(t *testing.T) {
-	for _, simulation := range slices.Concat(simulations, scalings) {
+	for _, simulation := range slices.Concat(simulations, scalings, failing, stepped) {
 		t.Run(simulation.name, func(t *testing.T) {
 			g := NewWithT(t)
 			w := simulation.run()

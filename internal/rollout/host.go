@@ -24,6 +24,8 @@ type Host struct {
 	Target string
 	UID    v1alpha1.UID
 	Name   string
+	// Zone it runs in; empty if that is not known.
+	Zone string
 
 	// Desired is what the Target is ordered to run; nil before its first order.
 	Desired *v1alpha1.ReleaseRecord
@@ -37,8 +39,13 @@ type Host struct {
 	Running string
 	// Complete: the delivery of this order ended well.
 	Complete bool
-	// Failures in a row of this order.
+	// CompletedAt is when it ended.
+	CompletedAt time.Time
+	// Failures in a row of this order, and the reason of the last.
 	Failures int32
+	Failure  string
+	// Stalled: nothing more happens on the host before somebody changes something.
+	Stalled bool
 	// FencedOff: the host refused this order for its fence.
 	FencedOff bool
 
@@ -47,6 +54,10 @@ type Host struct {
 	Reachable bool
 	Available bool
 	Ready     bool
+	// UnreachableSince is when it was first found not to answer; zero while it does, or if nobody has asked yet.
+	UnreachableSince time.Time
+	// Trouble is what the Target's condition Ready says while it is not Ready.
+	Trouble string
 	// Drifted: what is live is not what was delivered. DriftedSince is when that was found.
 	Drifted      bool
 	DriftedSince time.Time
@@ -68,17 +79,30 @@ func Observe(target *v1alpha1.Target) Host {
 	if status.Running != nil {
 		host.Running = status.Running.Digest
 	}
+	if status.Instance != nil {
+		host.Zone = status.Instance.Zone
+	}
+	if reached := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReachable); reached != nil && reached.Status == metav1.ConditionFalse {
+		host.UnreachableSince = reached.LastTransitionTime.Time
+	}
 	if drifted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionDrifted); drifted != nil && drifted.Status == metav1.ConditionTrue {
 		host.Drifted, host.DriftedSince = true, drifted.LastTransitionTime.Time
 	}
 	if d := status.Delivery; d != nil && host.Desired != nil && d.Fence == host.Fence && d.Digest == host.Desired.Digest {
 		host.Complete = d.Outcome == Succeeded
-		host.Failures = d.Failures
+		host.Failures, host.Failure = d.Failures, d.Reason
+		if host.Complete && d.CompletionTime != nil {
+			host.CompletedAt = d.CompletionTime.Time
+		}
 	}
 	observed := status.ObservedGeneration == target.Generation
 	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && observed {
 		host.Ready = ready.Status == metav1.ConditionTrue
 		host.FencedOff = ready.Reason == v1alpha1.ReasonFencedOff
+		host.Stalled = meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled)
+		if !host.Ready {
+			host.Trouble = ready.Message
+		}
 	}
 	return host
 }

@@ -4,6 +4,8 @@
 package rollout
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
 
@@ -112,6 +114,10 @@ func (w *world) attempt(target *v1alpha1.Target, outcome string) {
 		if last != nil && last.Fence == d.Fence && last.Digest == d.Digest {
 			d.Failures = min(last.Failures+1, 9)
 		}
+	}
+	if outcome == Succeeded {
+		now := metav1.NewTime(w.now)
+		d.CompletionTime = &now
 	}
 	target.Status.Delivery = d
 }

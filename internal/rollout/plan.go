@@ -19,7 +19,9 @@ import (
 type Input struct {
 	Slot     Slot
 	Strategy Strategy
-	Hosts    []Host
+	// Step of the strategy that the rollout is at.
+	Step  int
+	Hosts []Host
 	// AdoptFrom is the UID of an earlier Service whose hosts may be taken over; empty if none may.
 	AdoptFrom v1alpha1.UID
 	// ReportOnly says of a frozen spec whether drift is only reported (deploy.drift: Report). nil: it is repaired.
@@ -55,8 +57,8 @@ type Plan struct {
 	Holds []Hold
 	// Storm: more hosts drifted at once than may be unavailable, and repair waits for a person.
 	Storm bool
-	// Done: there are Targets, and every one runs the rolling Release well.
-	Done bool
+	// Standing is how the hosts stand to the rolling Release.
+	Standing Standing
 	// Counts of the Targets; Updated are those that run the rolling Release, or the current one when none rolls.
 	Counts v1alpha1.TargetCounts
 	// After is when to plan again even if nothing happens; 0 if only an event can change the plan.
@@ -77,12 +79,13 @@ func Compute(in Input) Plan {
 	slices.SortFunc(hosts, func(a, b Host) int { return cmp.Compare(a.Target, b.Target) })
 	budget := in.Strategy.budget(len(hosts))
 	plan := Plan{Counts: count(in.Slot, hosts)}
-	plan.Done = in.Slot.Rolling != nil && len(hosts) > 0 && int(plan.Counts.Updated) == len(hosts)
+	plan.Standing = in.stand(hosts)
+	plan.After = plan.Standing.After
 	plan.Storm = in.storm(hosts, budget)
 
 	candidates := in.candidates(hosts, &plan)
 	if hold, after := in.unsettledDrift(candidates); hold != "" {
-		plan.After = after
+		plan.After = earlier(plan.After, after)
 		candidates = withhold(candidates, &plan, hold)
 	}
 	in.admit(candidates, hosts, budget, &plan)
@@ -105,8 +108,22 @@ func (in *Input) candidates(hosts []Host, plan *Plan) []candidate {
 		}
 		movable = append(movable, c)
 	}
-	slices.SortStableFunc(movable, func(a, b candidate) int { return in.rank(a) - in.rank(b) })
+	turns := turns(hosts)
+	slices.SortStableFunc(movable, func(a, b candidate) int {
+		return cmp.Or(in.rank(a)-in.rank(b), turns[a.host.Target]-turns[b.host.Target], cmp.Compare(a.host.Zone, b.host.Zone))
+	})
 	return movable
+}
+
+// turns numbers the hosts of each zone by their names: the first of every zone come before the second of any, so that the
+// hosts that change at once are spread over the zones, and the order is the same each time it is asked for.
+func turns(hosts []Host) map[string]int {
+	turns, zones := make(map[string]int, len(hosts)), map[string]int{}
+	for i := range hosts {
+		turns[hosts[i].Target] = zones[hosts[i].Zone]
+		zones[hosts[i].Zone]++
+	}
+	return turns
 }
 
 // rank brings first those whose move costs nothing.
@@ -173,6 +190,10 @@ func (in *Input) obstacle(host *Host, c candidate, storm bool) string {
 // admit takes as many candidates as the budget and the bounds allow.
 func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *Plan) {
 	free, room := budget, in.Strategy.concurrency()
+	if in.Slot.moving() {
+		free -= plan.Standing.Baking
+	}
+	open := in.open(hosts)
 	for i := range hosts {
 		if in.Slot.unavailable(&hosts[i]) {
 			free--
@@ -183,11 +204,19 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 	}
 	var records []v1alpha1.ReleaseRecord
 	for _, c := range candidates {
+		joins := in.joins(c)
+		if hold := in.closed(plan, open); joins && hold != "" {
+			if !in.Slot.stale(c.host.Desired) {
+				plan.hold(c, hold)
+				continue
+			}
+			joins, c.record, c.reason = false, in.Slot.Current, in.Slot.catchUp(c.host.Desired)
+		}
 		index := indexOf(records, c.record)
 		busy := c.host.busy() // it has its place already
 		switch {
 		case !in.free(c) && free <= 0:
-			plan.hold(c, fmt.Sprintf("%d of %d may be unavailable, and as many are", budget, len(hosts)))
+			plan.hold(c, in.noRoom(plan, budget, len(hosts)))
 			continue
 		case !busy && room <= 0:
 			plan.hold(c, fmt.Sprintf("%d hosts are being delivered to at once", in.Strategy.concurrency()))
@@ -202,6 +231,9 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 		if !busy {
 			room--
 		}
+		if joins {
+			open--
+		}
 		if index < 0 {
 			records = append(records, *c.record)
 		}
@@ -209,6 +241,43 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 			Target: c.host.Target, UID: c.host.UID, Record: *c.record, Fence: c.host.nextFence(), Reason: c.reason,
 		})
 	}
+}
+
+// joins says whether a move is a host's first to the rolling Release.
+func (in *Input) joins(c candidate) bool {
+	known := c.host.Desired == nil && c.host.Running == c.record.Digest // its record was lost
+	return in.Slot.rolls(c.record) && !in.Slot.rolls(c.host.Desired) && !known
+}
+
+// open is how many more hosts the step lets join.
+func (in *Input) open(hosts []Host) int {
+	limit := in.Strategy.limit(in.Step, len(hosts))
+	for i := range hosts {
+		if in.Slot.rolls(hosts[i].Desired) {
+			limit--
+		}
+	}
+	return limit
+}
+
+// closed says why no further host may join the rolling Release now; empty if one may.
+func (in *Input) closed(plan *Plan, open int) string {
+	if closed := plan.Standing.Closed(); closed != "" || open > 0 {
+		return closed
+	}
+	words, _, _ := in.Strategy.Step(in.Step, in.Now, &plan.Standing, in.Now)
+	if in.Strategy.Pausing(in.Step) {
+		words = fmt.Sprintf("step %d of %d: a pause", in.Step+1, len(in.Strategy.Steps))
+	}
+	return words + " before the others"
+}
+
+// noRoom says what the budget is used up by.
+func (in *Input) noRoom(plan *Plan, budget, total int) string {
+	if baking := plan.Standing.Baking; baking > 0 && in.Slot.moving() {
+		return fmt.Sprintf("%d of %d may be unavailable, and as many are or still bake (%d)", budget, total, baking)
+	}
+	return fmt.Sprintf("%d of %d may be unavailable, and as many are", budget, total)
 }
 
 func (p *Plan) hold(c candidate, reason string) {

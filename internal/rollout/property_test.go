@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
@@ -43,6 +44,14 @@ func newHistory(seed uint64, faulty bool) *history {
 		w.strategy.MaxUnavailable = percent(fmt.Sprintf("%d%%", 1+random.IntN(100)))
 	}
 	w.strategy.Concurrency = 1 + random.IntN(6)
+	w.policy = []v1alpha1.FailurePolicy{v1alpha1.OnFailureRollback, v1alpha1.OnFailureStop}[random.IntN(2)]
+	w.strategy.MaxFailed = number(random.IntN(3))
+	w.strategy.BakeTime = time.Duration(random.IntN(4)) * tick
+	w.strategy.UnreachableAfter = time.Duration(random.IntN(6)) * tick
+	for range random.IntN(4) {
+		w.strategy.Steps = append(w.strategy.Steps, []v1alpha1.RolloutStep{targets(number(1 + random.IntN(4))), targets(percent(fmt.Sprintf("%d%%", 1+random.IntN(100)))),
+			pause(time.Duration(random.IntN(8)) * tick)}[random.IntN(3)])
+	}
 	w.quiet = true
 	h := &history{world: w, random: random, faulty: faulty, fences: map[*v1alpha1.Target]int64{}, served: map[string]bool{}}
 	h.crash = func(members int) int {
@@ -74,6 +83,12 @@ func (h *history) checkPlan(in Input, plan Plan) {
 		offline[host.Target] = !host.Reachable || !host.Available || permit
 	}
 	down, taken, seen := 0, 0, map[string]bool{}
+	joined := 0
+	for _, host := range in.Hosts {
+		if host.Desired != nil && in.Slot.Rolling != nil && Same(host.Desired, in.Slot.Rolling) {
+			joined++
+		}
+	}
 	for _, is := range offline {
 		if is {
 			down++
@@ -98,6 +113,18 @@ func (h *history) checkPlan(in Input, plan Plan) {
 		if host.Desired == nil && current != nil && rolling != nil && Same(&m.Record, rolling) && !Same(rolling, current) && host.Running != rolling.Digest {
 			h.fail("%s is new and is given %s, while %s is current", m.Target, rolling.Digest, current.Digest)
 		}
+		if rolling != nil && Same(&m.Record, rolling) && (host.Desired == nil || !Same(host.Desired, rolling)) && host.Running != rolling.Digest {
+			joined++
+			if plan.Standing.Over() {
+				h.fail("%s joins the Release while %s", m.Target, plan.Standing.Sentence())
+			}
+			if limit := in.Strategy.limit(in.Step, len(in.Hosts)); joined > limit {
+				h.fail("%s is the %dth host of the Release while step %d allows %d", m.Target, joined, in.Step, limit)
+			}
+			if in.Slot.Back && !Same(rolling, current) {
+				h.fail("%s joins a Release that is rolled back", m.Target)
+			}
+		}
 		own := host.Desired != nil && Same(&m.Record, host.Desired)
 		fresh := rolling != nil && Same(&m.Record, rolling)
 		if !own && !fresh && (current == nil || !Same(&m.Record, current)) { // law 4
@@ -110,7 +137,7 @@ func (h *history) checkPlan(in Input, plan Plan) {
 	if budget := in.Strategy.budget(len(in.Hosts)); taken > 0 && down+taken > budget { // law 3
 		h.fail("%d available hosts move while %d of %d are unavailable and %d may be", taken, down, len(in.Hosts), budget)
 	}
-	if plan.Done && (len(in.Hosts) == 0 || down > 0) {
+	if plan.Standing.Done() && (len(in.Hosts) == 0 || down > plan.Standing.Allowed) {
 		h.fail("done with %d of %d hosts unavailable", down, len(in.Hosts))
 	}
 }
@@ -162,6 +189,8 @@ func (h *history) happen() {
 		h.add(name) // the record is made anew
 	case n == 5:
 		h.machines[name] = &machine{up: true} // the machine is
+	case n == 6:
+		m.broken = m.running != "" // it goes bad by itself
 	}
 }
 
@@ -188,7 +217,7 @@ func (h *history) checkWorld() {
 func (h *history) live() string {
 	for range 40 {
 		h.happen()
-		h.step()
+		h.tick()
 		if h.oldTargets != nil && h.random.IntN(2) == 0 { // the same controller, from an old cache
 			service, version := h.service.DeepCopy(), h.version
 			if h.random.IntN(2) == 0 {
@@ -234,8 +263,11 @@ func (h *history) heal() {
 
 // settle steps until the slot is free, within reason.
 func (h *history) settle() bool {
-	for range 150 {
-		h.step()
+	for n := range 250 {
+		h.tick()
+		if status := &h.service.Status; n == 120 && status.Rolling != nil && status.Stopping == "" {
+			h.giveUp("the progress deadline is over") // hosts that are bad within maxFailed use maxUnavailable up
+		}
 		h.checkWorld()
 		if h.service.Status.Rolling == nil {
 			return true

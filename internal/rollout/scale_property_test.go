@@ -97,7 +97,7 @@ func (s *scaling) watch() {
 		}
 	}
 	before := s.service.Status.Current
-	s.step()
+	s.tick()
 	s.checkWorld()
 	s.orders(before)
 	slot := SlotOf(&s.service, s.paused)

@@ -19,6 +19,9 @@ const (
 	// DefaultDriftQuiet is how long no further drift may have been found before one is repaired, so that a storm is
 	// seen for what it is.
 	DefaultDriftQuiet = 10 * time.Second
+	// DefaultUnreachableAfter is how long a host may not answer before the rollout goes on without it: longer than it takes
+	// to see that an instance was terminated, which is nobody's failure.
+	DefaultUnreachableAfter = 2 * time.Minute
 
 	// maxWave and maxRecords are the API's bounds of a wave.
 	maxWave    = 500
@@ -29,15 +32,40 @@ const (
 type Strategy struct {
 	// MaxUnavailable is a number, or a percentage of all Targets. A percentage rounds down, to at least 1.
 	MaxUnavailable intstr.IntOrString
+	// MaxFailed is a number, or a percentage of all Targets, which rounds down.
+	MaxFailed intstr.IntOrString
+	// OnFailure says what becomes of a Release that fails.
+	OnFailure v1alpha1.FailurePolicy
+	// ProgressDeadline is how long a rollout may go without progress.
+	ProgressDeadline time.Duration
+	// BakeTime is how long a Target must have been well after its switch before another is moved in its stead.
+	BakeTime time.Duration
+	// Steps of the rollout.
+	Steps []v1alpha1.RolloutStep
 	// Concurrency is how many hosts are delivered to at once. Default DefaultConcurrency.
 	Concurrency int
 	// DriftQuiet is how long to wait after the last drift that was found before repairing one.
 	DriftQuiet time.Duration
+	// UnreachableAfter is how long a host may not answer before it counts as skipped or failed.
+	UnreachableAfter time.Duration
 }
 
 // StrategyOf takes a Service's rollout spec.
 func StrategyOf(spec v1alpha1.RolloutSpec) Strategy {
-	return Strategy{MaxUnavailable: spec.MaxUnavailable, Concurrency: DefaultConcurrency, DriftQuiet: DefaultDriftQuiet}
+	return Strategy{
+		MaxUnavailable: spec.MaxUnavailable, MaxFailed: spec.MaxFailed, OnFailure: spec.OnFailure,
+		ProgressDeadline: spec.ProgressDeadline.Duration, BakeTime: spec.BakeTime.Duration, Steps: spec.Steps,
+		Concurrency: DefaultConcurrency, DriftQuiet: DefaultDriftQuiet, UnreachableAfter: DefaultUnreachableAfter,
+	}
+}
+
+// allowed is how many of total Targets may fail.
+func (s Strategy) allowed(total int) int {
+	n, err := intstr.GetScaledValueFromIntOrPercent(&s.MaxFailed, total, false)
+	if err != nil { // the API admits none such
+		return 0
+	}
+	return max(n, 0)
 }
 
 // budget is how many of total Targets may be unavailable.

@@ -60,6 +60,12 @@ type world struct {
 	log      strings.Builder
 	lastLine string
 	lastHeld string
+	// policy says what becomes of a Release that fails; empty: nobody gives up by himself.
+	policy v1alpha1.FailurePolicy
+	// step of the rollout, and since when.
+	step      int
+	stepSince time.Time
+	sequence  int64
 	// crash, if it is not nil, says after how many writes of a wave's members the controller dies.
 	crash func(members int) int
 	// check is told of each plan.
@@ -70,7 +76,7 @@ func newWorld(hosts int, maxUnavailable intstr.IntOrString) *world {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := &world{
 		now: start, start: start,
-		strategy: Strategy{MaxUnavailable: maxUnavailable, Concurrency: DefaultConcurrency, DriftQuiet: DefaultDriftQuiet},
+		strategy: StrategyOf(v1alpha1.RolloutSpec{MaxUnavailable: maxUnavailable}),
 		targets:  map[string]*v1alpha1.Target{}, machines: map[string]*machine{},
 	}
 	for i := range hosts {
@@ -105,8 +111,10 @@ func (w *world) add(name string) *machine {
 
 // running has all hosts run a completed Release.
 func (w *world) running(revision string) *world {
+	w.sequence++
 	w.service.Status.Current = record(revision)
-	for w.step(); w.step(); {
+	w.service.Status.Current.Sequence = w.sequence
+	for w.tick(); w.tick(); {
 	}
 	w.log.Reset()
 	w.start = w.now
@@ -116,7 +124,11 @@ func (w *world) running(revision string) *world {
 // release gives the slot to a revision.
 func (w *world) release(revision string) {
 	w.say("Release %s takes the slot", revision)
-	w.service.Status.Rolling, w.service.Status.Stopping, w.paused = record(revision), "", false
+	w.sequence++
+	rolling := record(revision)
+	rolling.Sequence, rolling.UID = w.sequence, v1alpha1.UID(fmt.Sprintf("release-%d", w.sequence))
+	w.service.Status.Rolling, w.service.Status.Stopping, w.service.Status.RollingBack, w.paused = rolling, "", false, false
+	w.step, w.stepSince = 0, w.now
 	w.version++
 }
 
@@ -154,8 +166,8 @@ func (w *world) keep() []v1alpha1.Target {
 	return list
 }
 
-// step lets one tick pass and says whether anything is still to be expected.
-func (w *world) step() bool {
+// tick lets one tick pass and says whether anything is still to be expected.
+func (w *world) tick() bool {
 	w.now = w.now.Add(tick)
 	busy := false
 	for _, name := range w.names() {
@@ -163,14 +175,14 @@ func (w *world) step() bool {
 	}
 	w.state()
 	moved, waiting := w.plan(w.service.DeepCopy(), w.version, w.list())
-	w.slot()
-	return busy || moved || waiting
+	led := w.lead()
+	return busy || moved || waiting || led
 }
 
 // run steps until nothing is to be expected any more, or for a number of ticks.
 func (w *world) run(ticks int) *world {
 	for range ticks {
-		if !w.step() {
+		if !w.tick() {
 			break
 		}
 	}
@@ -192,7 +204,7 @@ func (w *world) plan(service *v1alpha1.Service, version int, targets []v1alpha1.
 		}
 	}
 	input := Input{
-		Slot: SlotOf(service, w.paused), Strategy: w.strategy, Hosts: Hosts(targets), AdoptFrom: w.adopt, Now: w.now,
+		Slot: SlotOf(service, w.paused), Strategy: w.strategy, Step: w.step, Hosts: Hosts(targets), AdoptFrom: w.adopt, Now: w.now,
 		ReportOnly: func(string) bool { return w.report },
 	}
 	plan := Compute(input)
@@ -245,29 +257,79 @@ func (w *world) touch(target *v1alpha1.Target) {
 	target.ResourceVersion = strconv.Itoa(w.versions)
 }
 
-// slot is the release controller: it completes a Release, or lets go of one that stopped.
-func (w *world) slot() {
+// lead is the release controller: it goes through the steps, completes a Release, has it rolled back, or lets go of one
+// that stopped. It says whether something is to be expected of it.
+func (w *world) lead() bool {
 	status := &w.service.Status
 	if status.Rolling == nil {
-		return
+		return false
 	}
 	targets := w.list()
-	running := 0
-	for i := range targets {
-		if Runs(&targets[i], status.Rolling) {
-			running++
-		}
-	}
+	slot := SlotOf(&w.service, w.paused)
+	standing := Stand(slot, w.strategy, targets, w.now)
 	switch {
-	case len(targets) > 0 && running == len(targets) && status.Stopping == "":
-		w.say("Release %s is complete", status.Rolling.Revision)
-		status.Previous, status.Current, status.Rolling = status.Current, status.Rolling, nil
-		w.version++
+	case status.RollingBack:
+		way := Back(slot, w.strategy, targets, w.now)
+		if way.Returning > 0 {
+			return way.After > 0
+		}
+		w.say("Release %s is rolled back%s", status.Rolling.Revision, stuck(way.Stuck))
+		status.History = append(status.History, v1alpha1.ReleaseOutcome{UID: status.Rolling.UID, Outcome: v1alpha1.ReasonRolledBack})
+		w.vacate()
 	case status.Stopping != "" && Settled(&w.service, targets, status.Rolling):
 		w.say("Release %s leaves the slot", status.Rolling.Revision)
-		status.Rolling, status.Stopping = nil, ""
-		w.version++
+		w.vacate()
+	case status.Stopping != "":
+	case w.policy != "" && standing.Over() && len(standing.Failed) > 0:
+		w.giveUp(standing.Sentence())
+	case standing.Done() && w.step >= len(w.strategy.Steps):
+		w.say("Release %s is complete%s", status.Rolling.Revision, stuck(slices.Concat(standing.Failed, standing.Skipped, standing.Absent)))
+		status.Previous, status.Current = status.Current, status.Rolling
+		w.vacate()
+	default:
+		return w.walk(&standing)
 	}
+	return true
+}
+
+// walk goes through the steps.
+func (w *world) walk(standing *Standing) bool {
+	if w.paused || w.step >= len(w.strategy.Steps) {
+		return standing.Baking > 0
+	}
+	words, done, after := w.strategy.Step(w.step, w.stepSince, standing, w.now)
+	if done {
+		w.say("  done: %s", words)
+		w.step, w.stepSince = w.step+1, w.now
+	}
+	return done || after > 0 || standing.Baking > 0
+}
+
+// giveUp ends the rolling Release as the policy says.
+func (w *world) giveUp(why string) {
+	status := &w.service.Status
+	if w.policy == v1alpha1.OnFailureStop || status.Current == nil || Same(status.Current, status.Rolling) {
+		w.say("Release %s stops: %s", status.Rolling.Revision, why)
+	} else {
+		w.say("Release %s is given up: %s", status.Rolling.Revision, why)
+		status.RollingBack = true
+	}
+	status.Stopping = v1alpha1.ReasonTooManyFailed
+	w.version++
+}
+
+// vacate frees the slot.
+func (w *world) vacate() {
+	status := &w.service.Status
+	status.Rolling, status.Stopping, status.RollingBack = nil, "", false
+	w.version++
+}
+
+func stuck(faults []Fault) string {
+	if len(faults) == 0 {
+		return ""
+	}
+	return " without " + Names(faults)
 }
 
 // state logs what the hosts run, when that changed.

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/test/env"
@@ -49,6 +50,8 @@ func TestServiceDefaults(t *testing.T) {
 	g.Expect(service.Spec.Deploy.DriftInterval.Duration).To(Equal(5 * time.Minute))
 	g.Expect(service.Spec.Rollout.MaxUnavailable).To(Equal(intstr.FromString("25%")))
 	g.Expect(service.Spec.Rollout.ProgressDeadline.Duration).To(Equal(10 * time.Minute))
+	g.Expect(service.Spec.Rollout.MaxFailed).To(Equal(intstr.FromInt32(0)))
+	g.Expect(service.Spec.Rollout.OnFailure).To(Equal(v1alpha1.OnFailureRollback))
 	g.Expect(service.Spec.RevisionHistoryLimit).To(HaveValue(BeEquivalentTo(10)))
 }
 
@@ -107,6 +110,20 @@ func TestServiceRefusesBadInputAtTheDoor(t *testing.T) {
 		"known keys without keys":           {func(s *v1alpha1.ServiceSpec) { s.SSH.HostKeys.Policy = v1alpha1.HostKeysKnown }, "need configMapRef"},
 		"maxUnavailable of -1":              {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromInt32(-1) }, "number from 1 to 5000"},
 		"maxUnavailable of 0%":              {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromString("0%") }, "number from 1 to 5000"},
+		"maxFailed of 101%":                 {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxFailed = intstr.FromString("101%") }, "number from 0 to 5000"},
+		"maxFailed of -1":                   {func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxFailed = intstr.FromInt32(-1) }, "number from 0 to 5000"},
+		"an unknown onFailure":              {func(s *v1alpha1.ServiceSpec) { s.Rollout.OnFailure = "Retry" }, "Rollback"},
+		"a bake time of two days":           {func(s *v1alpha1.ServiceSpec) { s.Rollout.BakeTime.Duration = 48 * time.Hour }, "between 0s and 24h"},
+		"a step that does nothing":          {func(s *v1alpha1.ServiceSpec) { s.Rollout.Steps = []v1alpha1.RolloutStep{{}} }, "either targets or pause"},
+		"a step that is both": {func(s *v1alpha1.ServiceSpec) {
+			s.Rollout.Steps = []v1alpha1.RolloutStep{{Targets: ptr.To(intstr.FromInt32(1)), Pause: &v1alpha1.RolloutPause{Duration: metav1.Duration{Duration: time.Minute}}}}
+		}, "either targets or pause"},
+		"a step of no Targets": {func(s *v1alpha1.ServiceSpec) {
+			s.Rollout.Steps = []v1alpha1.RolloutStep{{Targets: ptr.To(intstr.FromInt32(0))}}
+		}, "number from 1 to 5000"},
+		"a pause of no time": {func(s *v1alpha1.ServiceSpec) {
+			s.Rollout.Steps = []v1alpha1.RolloutStep{{Pause: &v1alpha1.RolloutPause{}}}
+		}, "between 1s and 168h"},
 		"more hosts than a source may list": {func(s *v1alpha1.ServiceSpec) { s.Targets[0].Hosts = many }, "500"},
 		"a namespace in a reference":        {func(s *v1alpha1.ServiceSpec) { s.SSH.KeySecretRef.Name = "other/blog-ssh" }, "keySecretRef"},
 	} {
@@ -128,6 +145,10 @@ func TestServiceAcceptsWhatGitAndHostsAllow(t *testing.T) {
 		"an IPv6 host":              func(s *v1alpha1.ServiceSpec) { s.Targets[0].Hosts[0].Address = "fd00::11" },
 		"a percentage":              func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromString("100%") },
 		"a number":                  func(s *v1alpha1.ServiceSpec) { s.Rollout.MaxUnavailable = intstr.FromInt32(3) },
+		"steps": func(s *v1alpha1.ServiceSpec) {
+			s.Rollout.MaxFailed = intstr.FromString("0%")
+			s.Rollout.Steps = []v1alpha1.RolloutStep{{Targets: ptr.To(intstr.FromString("10%"))}, {Pause: &v1alpha1.RolloutPause{Duration: metav1.Duration{Duration: time.Minute}}}}
+		},
 		"in place with state": func(s *v1alpha1.ServiceSpec) {
 			s.Deploy.Layout, s.Deploy.StateDir = v1alpha1.LayoutInPlace, "/var/lib/slipway/blog"
 		},

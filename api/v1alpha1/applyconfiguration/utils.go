@@ -79,8 +79,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RepinStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RequestedRevision"):
 		return &apiv1alpha1.RequestedRevisionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RollbackStatus"):
+		return &apiv1alpha1.RollbackStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RolloutPause"):
+		return &apiv1alpha1.RolloutPauseApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RolloutSpec"):
 		return &apiv1alpha1.RolloutSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RolloutStep"):
+		return &apiv1alpha1.RolloutStepApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RunningArtifact"):
 		return &apiv1alpha1.RunningArtifactApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
@@ -99,6 +105,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SSHSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StaticHost"):
 		return &apiv1alpha1.StaticHostApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("StepStatus"):
+		return &apiv1alpha1.StepStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Target"):
 		return &apiv1alpha1.TargetApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetCounts"):

@@ -190,6 +190,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: outcome
       type:
         scalar: string
+    - name: reason
+      type:
+        scalar: string
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -342,6 +345,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: value
       type:
         scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.FailurePolicy
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.GitSource
   map:
     fields:
@@ -579,6 +584,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ref
       type:
         scalar: string
+    - name: rollback
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.RollbackStatus
     - name: sequence
       type:
         scalar: numeric
@@ -591,6 +599,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: step
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.StepStatus
     - name: targets
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetCounts
@@ -626,17 +637,68 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: numeric
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Revision
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.RollbackStatus
+  map:
+    fields:
+    - name: message
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: targets
+      type:
+        scalar: numeric
+    - name: to
+      type:
+        scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.RolloutPause
+  map:
+    fields:
+    - name: duration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RolloutSpec
   map:
     fields:
+    - name: bakeTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 0s
+    - name: maxFailed
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+      default: 0
     - name: maxUnavailable
       type:
         namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
       default: 25%
+    - name: onFailure
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.FailurePolicy
+      default: Rollback
     - name: progressDeadline
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 10m
+    - name: steps
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.RolloutStep
+          elementRelationship: atomic
+- name: com.github.slipway-dev.slipway.api.v1alpha1.RolloutStep
+  map:
+    fields:
+    - name: pause
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.RolloutPause
+    - name: targets
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RunningArtifact
   map:
     fields:
@@ -774,6 +836,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: rolling
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseRecord
+    - name: rollingBack
+      type:
+        scalar: boolean
     - name: running
       type:
         scalar: string
@@ -832,6 +897,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.StepStatus
+  map:
+    fields:
+    - name: index
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TagValue
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Target

@@ -20,6 +20,8 @@ type DeliveryStatusApplyConfiguration struct {
 	Digest *string `json:"digest,omitempty"`
 	// Outcome: Succeeded or Failed.
 	Outcome *string `json:"outcome,omitempty"`
+	// Reason of the last failure, in one word.
+	Reason *string `json:"reason,omitempty"`
 	// Step at which it failed.
 	Step *string `json:"step,omitempty"`
 	// Failures in a row at this fence.
@@ -61,6 +63,14 @@ func (b *DeliveryStatusApplyConfiguration) WithDigest(value string) *DeliverySta
 // If called multiple times, the Outcome field is set to the value of the last call.
 func (b *DeliveryStatusApplyConfiguration) WithOutcome(value string) *DeliveryStatusApplyConfiguration {
 	b.Outcome = &value
+	return b
+}
+
+// WithReason sets the Reason field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Reason field is set to the value of the last call.
+func (b *DeliveryStatusApplyConfiguration) WithReason(value string) *DeliveryStatusApplyConfiguration {
+	b.Reason = &value
 	return b
 }
 

@@ -44,6 +44,10 @@ type ReleaseStatusApplyConfiguration struct {
 	TargetsUpdated *string `json:"targetsUpdated,omitempty"`
 	// Failures are the first Targets that went wrong; the rest is on the Targets themselves.
 	Failures []TargetFailureApplyConfiguration `json:"failures,omitempty"`
+	// Rollback says why the Targets that were switched return to the Release before; nil while they do not.
+	Rollback *RollbackStatusApplyConfiguration `json:"rollback,omitempty"`
+	// Step of rollout.steps that the rollout is at.
+	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
 	// StartTime is when the Release was first seen.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
@@ -179,6 +183,22 @@ func (b *ReleaseStatusApplyConfiguration) WithFailures(values ...*TargetFailureA
 		}
 		b.Failures = append(b.Failures, *values[i])
 	}
+	return b
+}
+
+// WithRollback sets the Rollback field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollback field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithRollback(value *RollbackStatusApplyConfiguration) *ReleaseStatusApplyConfiguration {
+	b.Rollback = value
+	return b
+}
+
+// WithStep sets the Step field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Step field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithStep(value *StepStatusApplyConfiguration) *ReleaseStatusApplyConfiguration {
+	b.Step = value
 	return b
 }
 

@@ -6,6 +6,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/slipway-dev/slipway/api/v1alpha1"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	intstr "k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -13,13 +14,28 @@ import (
 // RolloutSpecApplyConfiguration represents a declarative configuration of the RolloutSpec type for use
 // with apply.
 //
-// RolloutSpec says how many hosts may change at once.
+// RolloutSpec says how many hosts may change at once, how many may fail, and what becomes of a Release that fails.
 type RolloutSpecApplyConfiguration struct {
 	// MaxUnavailable is how many Targets, or what share of them, may be unavailable at any time, those that are down
 	// anyway included. A percentage rounds down, to at least 1. Default 25%.
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
-	// ProgressDeadline is how long a rollout may go without any Target becoming ready before its Release fails.
-	// Default 10m.
+	// MaxFailed is how many Targets, or what share of them, a Release may leave behind: those that failed to take it, went
+	// bad after their switch, or do not answer. Within it they are named, and caught up once they are well again. Beyond it
+	// no further Target is moved: the Release ends as onFailure says, at once if a Target failed, at the progress deadline
+	// if Targets only do not answer. A percentage rounds down. Default 0.
+	MaxFailed *intstr.IntOrString `json:"maxFailed,omitempty"`
+	// OnFailure says what becomes of the Targets that were switched when a Release fails: Rollback returns them to the
+	// Release that completed last, under the same maxUnavailable; Stop leaves all as they are. Default Rollback.
+	OnFailure *apiv1alpha1.FailurePolicy `json:"onFailure,omitempty"`
+	// BakeTime is how long a Target must have been well after its switch before another is moved in its stead, and how long
+	// all of them must have been before the Release succeeds. One that goes bad meanwhile counts against maxFailed.
+	// Default 0s.
+	BakeTime *v1.Duration `json:"bakeTime,omitempty"`
+	// Steps are gone through in order before the rest of the Targets are moved, such as one Target, then a pause of ten
+	// minutes, then a quarter of them. Default: none, all Targets as maxUnavailable allows.
+	Steps []RolloutStepApplyConfiguration `json:"steps,omitempty"`
+	// ProgressDeadline is how long a rollout may go without any Target becoming ready before its Release fails. Pauses do
+	// not count. Default 10m.
 	ProgressDeadline *v1.Duration `json:"progressDeadline,omitempty"`
 }
 
@@ -34,6 +50,43 @@ func RolloutSpec() *RolloutSpecApplyConfiguration {
 // If called multiple times, the MaxUnavailable field is set to the value of the last call.
 func (b *RolloutSpecApplyConfiguration) WithMaxUnavailable(value intstr.IntOrString) *RolloutSpecApplyConfiguration {
 	b.MaxUnavailable = &value
+	return b
+}
+
+// WithMaxFailed sets the MaxFailed field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxFailed field is set to the value of the last call.
+func (b *RolloutSpecApplyConfiguration) WithMaxFailed(value intstr.IntOrString) *RolloutSpecApplyConfiguration {
+	b.MaxFailed = &value
+	return b
+}
+
+// WithOnFailure sets the OnFailure field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OnFailure field is set to the value of the last call.
+func (b *RolloutSpecApplyConfiguration) WithOnFailure(value apiv1alpha1.FailurePolicy) *RolloutSpecApplyConfiguration {
+	b.OnFailure = &value
+	return b
+}
+
+// WithBakeTime sets the BakeTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BakeTime field is set to the value of the last call.
+func (b *RolloutSpecApplyConfiguration) WithBakeTime(value v1.Duration) *RolloutSpecApplyConfiguration {
+	b.BakeTime = &value
+	return b
+}
+
+// WithSteps adds the given value to the Steps field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Steps field.
+func (b *RolloutSpecApplyConfiguration) WithSteps(values ...*RolloutStepApplyConfiguration) *RolloutSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSteps")
+		}
+		b.Steps = append(b.Steps, *values[i])
+	}
 	return b
 }
 

@@ -32,8 +32,10 @@ type ServiceStatusApplyConfiguration struct {
 	// Rolling is the Release that holds the rollout slot.
 	Rolling *ReleaseRecordApplyConfiguration `json:"rolling,omitempty"`
 	// Stopping says why the Release in the rollout slot starts no more waves and will leave the slot once the Targets in
-	// flight have settled: Superseded, Aborted, Deleted or ProgressDeadlineExceeded.
+	// flight have settled: Superseded, Aborted, Deleted, TooManyFailed or ProgressDeadlineExceeded.
 	Stopping *string `json:"stopping,omitempty"`
+	// RollingBack is true while the Targets that were switched to the Release in the rollout slot return to the current one.
+	RollingBack *bool `json:"rollingBack,omitempty"`
 	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
 	// the first Service object of the line.
 	StorageID *apiv1alpha1.UID `json:"storageID,omitempty"`
@@ -131,6 +133,14 @@ func (b *ServiceStatusApplyConfiguration) WithRolling(value *ReleaseRecordApplyC
 // If called multiple times, the Stopping field is set to the value of the last call.
 func (b *ServiceStatusApplyConfiguration) WithStopping(value string) *ServiceStatusApplyConfiguration {
 	b.Stopping = &value
+	return b
+}
+
+// WithRollingBack sets the RollingBack field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RollingBack field is set to the value of the last call.
+func (b *ServiceStatusApplyConfiguration) WithRollingBack(value bool) *ServiceStatusApplyConfiguration {
+	b.RollingBack = &value
 	return b
 }
 
