@@ -45,6 +45,14 @@ demo: ## Build WordPress and a Node service, release them to three hosts, upgrad
 demo-clean: ## Remove what a kept or broken demo left.
 	@hack/demo/clean.sh
 
+.PHONY: demo-fleet
+demo-fleet: ## Scale an Auto Scaling group from 2 to 6 to 3 in the middle of a release (DEMO_KEEP=1 leaves all running).
+	@hack/demo-fleet/run.sh
+
+.PHONY: demo-fleet-clean
+demo-fleet-clean: ## Remove what a kept or broken fleet demo left.
+	@hack/demo-fleet/clean.sh
+
 .PHONY: test
 test: setup controlplane engine test-images ## Run all tests on real parts, setting everything up first (needs root on Debian).
 	@hack/test.sh all $(TEST_FLAGS)

@@ -8,7 +8,8 @@
 //	fleet wait --dir DIR N                            returns once exactly N instances are in service
 //	fleet judge --dir DIR BEFORE AFTER [TIME]         tells the life of each instance; fails if one served what it should not
 //
-// When it is up, DIR/environment has what the AWS SDK needs, DIR/gateway this machine's address on the instances' network,
+// When it is up, DIR/environment has what the AWS SDK needs, DIR/gateway this machine's address on the instances' network (its
+// device is DIR/bridge),
 // DIR/certificates what verifies identity documents, and DIR/id opens the user deploy. DIR/user-data is what instances are
 // launched with; DIR/events has what happened, a JSON object a line.
 package main
@@ -111,9 +112,12 @@ func up(ctx context.Context, dir string, options region.Options) (err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(socket) }()
 	defer server.Close()
-	for name, text := range map[string]string{"gateway": r.Subnet.Gateway, "environment": strings.Join(r.Cloud.Environment(), "\n") + "\n"} {
-		file := filepath.Join(dir, name)
-		if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file)); err != nil {
+	// Whoever waits for the region waits for the environment: the last one.
+	for _, file := range [][2]string{
+		{"bridge", r.Subnet.Bridge}, {"gateway", r.Subnet.Gateway}, {"environment", strings.Join(r.Cloud.Environment(), "\n") + "\n"},
+	} {
+		path := filepath.Join(dir, file[0])
+		if err := errors.Join(os.WriteFile(path+".new", []byte(file[1]), 0o600), os.Rename(path+".new", path)); err != nil {
 			return err
 		}
 	}
