@@ -24,11 +24,8 @@ stop() { # stop NAME WORD: ends the process of NAME.pid; its number may be anoth
 stop standalone "$state/standalone"
 stop region "$state/region"
 # A region that was killed takes its instances with it, and leaves their network and cgroups.
-bridge=$(cat "$state/region/bridge" 2>/dev/null || true)
-if [ -n "$bridge" ]; then
-  [ ! -e "/sys/class/net/$bridge" ] || ip link delete "$bridge"
-  groups=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/self/mounts)
-  [ -z "$groups" ] || find "$groups" -depth -type d -path "$groups/$bridge-*" -exec rmdir {} +
+if [ -e "$state/region/bridge" ] && ! "$state/bin/fleet" down --dir "$state/region"; then
+  echo "demo-fleet: the network device $(cat "$state/region/bridge") could not be removed: remove it with ip link delete." >&2
 fi
 containers=$(docker ps -aq --filter "label=dev.slipway.owner=$(hostname)@$state/standalone/pods" 2>/dev/null || true)
 [ -z "$containers" ] || docker rm -f $containers >/dev/null

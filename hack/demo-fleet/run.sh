@@ -51,7 +51,7 @@ if running; then
   echo "demo-fleet: it is running already; remove it with: make demo-fleet-clean" >&2
   exit 1
 fi
-"$demo/clean.sh" >/dev/null 2>&1
+"$demo/clean.sh" >/dev/null
 trap ended EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$logs" "$state/bin"

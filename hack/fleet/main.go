@@ -6,6 +6,7 @@
 //	fleet up --dir DIR --group NAME --tag KEY=VALUE   makes it and stays until it is told to end (SIGTERM)
 //	fleet scale --dir DIR N                           sets the group's desired capacity, and returns
 //	fleet wait --dir DIR N                            returns once exactly N instances are in service
+//	fleet down --dir DIR                              removes what a region that was killed has left
 //	fleet judge --dir DIR BEFORE AFTER [TIME]         tells the life of each instance; fails if one served what it should not
 //
 // When it is up, DIR/environment has what the AWS SDK needs, DIR/gateway this machine's address on the instances' network (its
@@ -31,6 +32,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/slipway-dev/slipway/test/instances"
 	"github.com/slipway-dev/slipway/test/region"
 )
 
@@ -46,7 +48,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say up, scale, wait or judge")
+		return errors.New("say up, down, scale, wait or judge")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	dir := flags.String("dir", "", "directory of the region")
@@ -70,8 +72,14 @@ func run(ctx context.Context, args []string) error {
 		return tell(ctx, *dir, args[0], n)
 	case "judge":
 		return judge(*dir, flags.Args())
+	case "down":
+		bridge, err := os.ReadFile(filepath.Join(*dir, "bridge"))
+		if err != nil {
+			return err
+		}
+		return instances.Remove(string(bridge))
 	}
-	return fmt.Errorf("there is no command %q: say up, scale, wait or judge", args[0])
+	return fmt.Errorf("there is no command %q: say up, down, scale, wait or judge", args[0])
 }
 
 func up(ctx context.Context, dir string, options region.Options) (err error) {
@@ -103,7 +111,8 @@ func up(ctx context.Context, dir string, options region.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	// From then on the bridge's name may be another's.
+	defer func() { err = errors.Join(err, r.Close(), os.Remove(filepath.Join(dir, "bridge"))) }()
 	socket, err := net.Listen("unix", filepath.Join(dir, "control"))
 	if err != nil {
 		return err

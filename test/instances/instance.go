@@ -194,7 +194,7 @@ func (i *Instance) serveMetadata() error {
 }
 
 // group is the instance's cgroup.
-func (i *Instance) group() string { return filepath.Join(i.subnet.groups, i.subnet.Bridge+"-"+i.ID) }
+func (i *Instance) group() string { return inside(i.subnet.groups, i.subnet.Bridge+"-"+i.ID) }
 
 // link is the name of this machine's end of the instance's cable: at most 15 characters.
 func (i *Instance) link() string {
@@ -234,22 +234,7 @@ func (i *Instance) stop() error {
 		errs = append(errs, on.metadata.Close())
 	}
 	_ = run("ip", "link", "delete", i.link()) // the kernel may have removed it with the namespace
-	return errors.Join(append(errs, i.removeGroup())...)
-}
-
-// removeGroup removes the instance's cgroup and those that its systemd made, from below.
-func (i *Instance) removeGroup() error {
-	var dirs []string
-	err := filepath.WalkDir(i.group(), func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return nil
-	})
-	for n := len(dirs) - 1; n >= 0; n-- {
-		err = errors.Join(err, os.Remove(dirs[n]))
-	}
-	return err
+	return errors.Join(append(errs, removeGroups(i.group()))...)
 }
 
 // Shutdown ends the instance as "systemctl poweroff" does: units are stopped in their order.

@@ -39,8 +39,7 @@ type Subnet struct {
 
 	options Options
 	network string
-	// groups is where the kernel's cgroups are.
-	groups string
+	groups  *os.File
 
 	mu        sync.Mutex
 	instances map[string]*Instance
@@ -60,22 +59,11 @@ func Available() error {
 			return fmt.Errorf("instances in namespaces need %s: apt-get install iproute2 iptables util-linux mmdebstrap", tool)
 		}
 	}
-	_, err := cgroups()
-	return err
-}
-
-// cgroups is where the kernel's one tree of cgroups is mounted: systemd in an instance needs a branch of it.
-func cgroups() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mounts")
+	groups, err := mountCgroups()
 	if err != nil {
-		return "", err
+		return err
 	}
-	for line := range strings.Lines(string(mounts)) {
-		if field := strings.Fields(line); len(field) > 2 && field[2] == "cgroup2" {
-			return field[1], nil
-		}
-	}
-	return "", errors.New("instances in namespaces need cgroups of version 2: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified")
+	return groups.Close()
 }
 
 // NewSubnet makes a bridge with a free network 10.214.X.0/24. Close ends it.
@@ -88,9 +76,6 @@ func NewSubnet(options Options) (*Subnet, error) {
 	if s.options.Dir, err = filepath.Abs(options.Dir); err != nil {
 		return nil, err
 	}
-	if s.groups, err = cgroups(); err != nil {
-		return nil, err
-	}
 	for x := 1; x < 250; x++ {
 		name := fmt.Sprintf("%s%d", bridgeName, x)
 		if _, err := net.InterfaceByName(name); err == nil {
@@ -101,6 +86,9 @@ func NewSubnet(options Options) (*Subnet, error) {
 		}
 		s.Bridge, s.network = name, fmt.Sprintf("10.214.%d", x)
 		s.Gateway = s.network + ".1"
+		if s.groups, err = mountCgroups(); err != nil {
+			return nil, errors.Join(err, run("ip", "link", "delete", name))
+		}
 		return s, errors.Join(run("ip", "address", "add", s.Gateway+"/24", "dev", name), run("ip", "link", "set", name, "up"))
 	}
 	return nil, fmt.Errorf("all bridges %s1 to %s249 are taken", bridgeName, bridgeName)
@@ -157,7 +145,7 @@ func (s *Subnet) Close() error {
 	for _, i := range all {
 		errs = append(errs, i.Terminate())
 	}
-	return errors.Join(append(errs, run("ip", "link", "delete", s.Bridge))...)
+	return errors.Join(append(errs, run("ip", "link", "delete", s.Bridge), s.groups.Close())...)
 }
 
 // run runs a program and returns what it complained of.
