@@ -43,7 +43,8 @@ o=$(tail -n 1 "$w/out")
 say "$3: $o"
 case $o in
 '{"done":'*) ;;
-*'"terminal":true'* | *'"reason":"FencedOff"'*) ;;
+*'"terminal":true'*) ;;
+*'"reason":"FencedOff"'*) [ $n -gt 8 ] || again=1 late=1 ;;
 *'"switched":true'*) again=1 ;;
 *) again=1 late=1 ;;
 esac
