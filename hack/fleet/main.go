@@ -7,7 +7,9 @@
 //	fleet scale --dir DIR N                           sets the group's desired capacity, and returns
 //	fleet wait --dir DIR N                            returns once exactly N instances are in service
 //	fleet down --dir DIR                              removes what a region that was killed has left
-//	fleet judge --dir DIR BEFORE AFTER [TIME]         tells the life of each instance; fails if one served what it should not
+//	fleet bake --dir DIR IMAGE                        makes an image of an instance, for those that are launched from now on
+//	fleet judge --dir DIR PAGE=TIME…                  tells the life of each instance; fails if one served what it should not:
+//	                                                  the page of each release, in their order, and when it completed
 //
 // When it is up, DIR/environment has what the AWS SDK needs, DIR/gateway this machine's address on the instances' network (its
 // device is DIR/bridge),
@@ -21,6 +23,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,7 +51,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say up, down, scale, wait or judge")
+		return errors.New("say up, down, scale, wait, bake or judge")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	dir := flags.String("dir", "", "directory of the region")
@@ -69,7 +72,13 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return fmt.Errorf("say how many instances: %w", err)
 		}
-		return tell(ctx, *dir, args[0], n)
+		return tell(ctx, *dir, fmt.Sprintf("%s/%d", args[0], n), "")
+	case "bake":
+		image, err := filepath.Abs(flags.Arg(0))
+		if err != nil {
+			return err
+		}
+		return tell(ctx, *dir, "bake", image)
 	case "judge":
 		return judge(*dir, flags.Args())
 	case "down":
@@ -79,7 +88,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return instances.Remove(string(bridge))
 	}
-	return fmt.Errorf("there is no command %q: say up, down, scale, wait or judge", args[0])
+	return fmt.Errorf("there is no command %q: say up, down, scale, wait, bake or judge", args[0])
 }
 
 func up(ctx context.Context, dir string, options region.Options) (err error) {
@@ -147,6 +156,15 @@ func control(r *region.Region) http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})
+	mux.HandleFunc("POST /bake", func(w http.ResponseWriter, req *http.Request) {
+		image, err := io.ReadAll(req.Body)
+		if err == nil {
+			err = r.Bake(string(image))
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
 	mux.HandleFunc("POST /wait/{n}", func(w http.ResponseWriter, req *http.Request) {
 		for r.InService() != number(req) {
 			if _, err := r.Events(); err != nil {
@@ -163,11 +181,11 @@ func control(r *region.Region) http.Handler {
 	return mux
 }
 
-func tell(ctx context.Context, dir, command string, n int) error {
+func tell(ctx context.Context, dir, command, body string) error {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "control"))
 	}}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://region/%s/%d", command, n), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://region/"+command, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -177,23 +195,25 @@ func tell(ctx context.Context, dir, command string, n int) error {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return errors.New(answer.Status)
+		text, _ := io.ReadAll(answer.Body)
+		return errors.New(strings.TrimSpace(string(text)))
 	}
 	return nil
 }
 
 func judge(dir string, args []string) error {
-	if len(args) < 2 {
-		return errors.New("say what was served before and after the rollout")
+	if len(args) == 0 {
+		return errors.New("say the page of each release and when it completed: PAGE=TIME")
 	}
-	rollout := region.Rollout{Before: args[0], After: args[1]}
-	if len(args) > 2 {
-		var err error
-		if rollout.Completed, err = time.Parse(time.RFC3339, args[2]); err != nil {
+	var releases []region.Release
+	for _, arg := range args {
+		page, text, _ := strings.Cut(arg, "=")
+		completed, err := time.Parse(time.RFC3339, text)
+		if err != nil {
 			return err
 		}
 		// The cluster's clock tells seconds.
-		rollout.Completed = rollout.Completed.Add(time.Second)
+		releases = append(releases, region.Release{Page: page, Completed: completed.Add(time.Second)})
 	}
 	file, err := os.Open(filepath.Join(dir, "events"))
 	if err != nil {
@@ -208,5 +228,5 @@ func judge(dir string, args []string) error {
 		}
 		events = append(events, e)
 	}
-	return table(region.Judge(events, rollout))
+	return table(region.Judge(events, releases...))
 }

@@ -4,6 +4,7 @@
 package instances
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,14 +20,14 @@ import (
 // mountCgroups mounts the kernel's tree of cgroups of version 2, of which systemd in an instance needs a branch. No path leads to
 // the mount but the file's descriptor, with which it goes: what the machine has mounted, and where, does not matter.
 func mountCgroups() (*os.File, error) {
-	context, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
+	handle, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
 	if err == nil {
-		defer func() { _ = unix.Close(context) }()
-		err = unix.FsconfigCreate(context)
+		defer func() { _ = unix.Close(handle) }()
+		err = unix.FsconfigCreate(handle)
 	}
 	mount := -1
 	if err == nil {
-		mount, err = unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+		mount, err = unix.Fsmount(handle, unix.FSMOUNT_CLOEXEC, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("instances in namespaces need cgroups of version 2, which this kernel does not give: %w", err)
@@ -38,7 +40,7 @@ func inside(dir *os.File, name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), name)
 }
 
-// removeGroups removes a cgroup and all below it, from below.
+// removeGroups removes a cgroup and all below it, from below. A process that has ended may hold its group for a moment more.
 func removeGroups(top string) error {
 	var dirs []string
 	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
@@ -48,7 +50,12 @@ func removeGroups(top string) error {
 		return nil
 	})
 	for n := len(dirs) - 1; n >= 0; n-- {
-		err = errors.Join(err, os.Remove(dirs[n]))
+		var busy error
+		until(context.Background(), 10*time.Second, func() bool {
+			busy = os.Remove(dirs[n])
+			return !errors.Is(busy, unix.EBUSY)
+		})
+		err = errors.Join(err, busy)
 	}
 	return err
 }

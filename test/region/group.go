@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/internal/awstest"
+	"github.com/slipway-dev/slipway/test/instances"
 )
 
 // member is an instance of the group.
 type member struct {
 	id, address string
-	// leaving says that the group ends it.
-	leaving bool
-	stop    context.CancelFunc
+	// image its disk begins with.
+	image *instances.Image
+	// inService says that the group has put it in service, leaving that it ends it.
+	inService, leaving bool
+	stop               context.CancelFunc
 	// page is what it was last seen to answer.
 	page string
 }
@@ -53,7 +56,7 @@ func (r *Region) Scale(desired int) error {
 func (r *Region) live(ctx context.Context, m *member) {
 	defer m.stop()
 	r.enter(m, "Pending")
-	i, err := r.Subnet.Launch(ctx, r.image, m.id, m.address)
+	i, err := r.Subnet.Launch(ctx, m.image, m.id, m.address)
 	if err != nil {
 		r.fail(err)
 		return
@@ -98,6 +101,9 @@ func (r *Region) proceed(ctx context.Context, m *member) bool {
 func (r *Region) enter(m *member, state string) {
 	r.Cloud.Change(m.id, func(c *awstest.Instance) { c.Lifecycle = state })
 	r.record(m, state, "")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.inService = state == "InService"
 }
 
 func (r *Region) fail(err error) {
@@ -112,15 +118,9 @@ func (r *Region) fail(err error) {
 func (r *Region) InService() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	state := map[string]string{}
-	for _, e := range r.events {
-		if e.Instance != "" && e.What != Serves {
-			state[e.Instance] = e.What
-		}
-	}
 	n := 0
 	for _, m := range r.members {
-		if !m.leaving && state[m.id] == "InService" {
+		if m.inService && !m.leaving {
 			n++
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/slipway-dev/slipway/internal/awstest"
@@ -110,13 +111,31 @@ func (r *Region) Close() error {
 	return r.Subnet.Close()
 }
 
+// Bake makes an image in dir, which must not exist, of the disk of the youngest instance in service, while it runs. The group launches
+// instances from it from then on.
+func (r *Region) Bake(dir string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range slices.Backward(r.members) {
+		if i := r.Subnet.Instance(m.id); i != nil && !m.leaving && m.inService {
+			image, err := i.Bake(dir)
+			if err == nil {
+				r.image = image
+				r.add(Event{What: "the group launches from an image of " + m.id})
+			}
+			return err
+		}
+	}
+	return errors.New("no instance is in service that an image could be made of")
+}
+
 // launch starts one instance of the group.
 func (r *Region) launch() (*member, error) {
 	userData, err := r.options.UserData()
 	if err != nil {
 		return nil, fmt.Errorf("the launch template's user-data: %w", err)
 	}
-	m := &member{address: r.Subnet.Address()}
+	m := &member{address: r.Subnet.Address(), image: r.image}
 	m.id = r.Cloud.Add(awstest.Instance{
 		Region: Name, PrivateIP: m.address, Tags: r.options.Tags, UserData: userData, Group: r.options.Group, State: "pending", Lifecycle: "Pending",
 	})

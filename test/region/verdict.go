@@ -9,11 +9,29 @@ import (
 	"time"
 )
 
-// Rollout is what the instances should have served: the page of the release that was current, then that of the one that was
-// rolled out, which completed at a time. The zero time means that it has not.
-type Rollout struct {
-	Before, After string
-	Completed     time.Time
+// Release is what instances should serve: its page, from the time on when its rollout completed. The zero time means that it has not.
+type Release struct {
+	Page      string
+	Completed time.Time
+}
+
+// releases are in the order of their rollouts.
+type releases []Release
+
+// serial is the place of a page's release, and -1 of what is none.
+func (r releases) serial(page string) int {
+	return slices.IndexFunc(r, func(release Release) bool { return release.Page == page })
+}
+
+// current is the place of the release whose rollout was the last to complete by a time, and -1 before any has.
+func (r releases) current(by time.Time) int {
+	current := -1
+	for n, release := range r {
+		if !release.Completed.IsZero() && by.After(release.Completed) {
+			current = n
+		}
+	}
+	return current
 }
 
 // Verdict is the life of one instance, and what was wrong with it.
@@ -26,15 +44,16 @@ type Verdict struct {
 	Wrong             []string
 }
 
-// Judge says of each instance whether it served what it should have. It is pure.
+// Judge says of each instance whether it served what it should have, of releases in the order of their rollouts. It is pure.
 //
-// While the rollout runs, an instance serves the release before, or, once the rollout has come to it, the new one; from the
-// rollout's end on the new one alone. It has served a page before it comes into service, each answer from then on is a page, and
-// it never goes back.
-func Judge(events []Event, rollout Rollout) []Verdict {
+// An instance serves the release that was the last to complete or, once a rollout has come to it, a newer one. It has served a page
+// before it comes into service, each answer from then on is a page, and it never goes back.
+func Judge(events []Event, rollouts ...Release) []Verdict {
 	var verdicts []Verdict
 	lives := map[string]int{}
+	var end time.Time
 	for _, e := range events {
+		end = e.Time
 		if e.Instance == "" {
 			continue
 		}
@@ -44,11 +63,16 @@ func Judge(events []Event, rollout Rollout) []Verdict {
 			lives[e.Instance] = at
 			verdicts = append(verdicts, Verdict{Instance: e.Instance, Address: e.Address, Launched: e.Time})
 		}
-		verdicts[at].add(e, rollout)
+		verdicts[at].add(e, rollouts)
+	}
+	for _, release := range rollouts {
+		if release.Completed.After(end) {
+			end = release.Completed
+		}
 	}
 	for n := range verdicts {
 		v := &verdicts[n]
-		if v.Ended.IsZero() && !rollout.Completed.IsZero() && v.Last != rollout.After {
+		if v.Ended.IsZero() && releases(rollouts).serial(v.Last) < releases(rollouts).current(end.Add(1)) {
 			v.wrong("it serves %q in the end", v.Last)
 		}
 	}
@@ -56,17 +80,17 @@ func Judge(events []Event, rollout Rollout) []Verdict {
 }
 
 // add goes on by one event.
-func (v *Verdict) add(e Event, rollout Rollout) {
+func (v *Verdict) add(e Event, r releases) {
 	switch e.What {
 	case Serves:
-		v.served(e, rollout)
+		v.served(e, r)
 	case "InService":
 		v.InService, v.When = e.Time, v.Last
-		switch {
+		switch current := r.current(e.Time); {
 		case v.Answered.IsZero():
 			v.wrong("it came into service before it served anything")
-		case v.Last != rollout.After && !rollout.Completed.IsZero() && e.Time.After(rollout.Completed):
-			v.wrong("it came into service with %q after the rollout had completed", v.Last)
+		case r.serial(v.Last) < current:
+			v.wrong("it came into service with %q after %q had completed", v.Last, r[current].Page)
 		}
 	case "Terminating":
 		v.Ended = e.Time
@@ -74,8 +98,9 @@ func (v *Verdict) add(e Event, rollout Rollout) {
 }
 
 // served judges another answer.
-func (v *Verdict) served(e Event, rollout Rollout) {
+func (v *Verdict) served(e Event, r releases) {
 	text, ok := page(e.Page)
+	serial, current := r.serial(text), r.current(e.Time)
 	switch {
 	case !v.Ended.IsZero():
 		return // it ends: what it says no longer counts
@@ -84,12 +109,12 @@ func (v *Verdict) served(e Event, rollout Rollout) {
 	case !ok:
 		v.wrong("it answered %s", e.Page)
 		return
-	case !slices.Contains([]string{rollout.Before, rollout.After}, text):
+	case serial < 0:
 		v.wrong("it served %q", text)
-	case text == rollout.Before && v.Last == rollout.After:
+	case serial < r.serial(v.Last):
 		v.wrong("it went back to %q", text)
-	case text == rollout.Before && !rollout.Completed.IsZero() && e.Time.After(rollout.Completed):
-		v.wrong("it served %q after the rollout had completed", text)
+	case serial < current:
+		v.wrong("it served %q after %q had completed", text, r[current].Page)
 	}
 	if v.Answered.IsZero() {
 		v.Answered, v.First = e.Time, text

@@ -18,7 +18,7 @@ func TestJudge(t *testing.T) {
 		name string
 		// life is one instance's events, a second apart: a page, an answer that is none in brackets, or a state.
 		life string
-		// completed is the second in which the rollout completed; 0: it has not.
+		// completed is the second in which the rollout of v2 completed; 0: it has not. That of v1 completed long ago.
 		completed int
 		wrong     string
 	}{
@@ -29,10 +29,12 @@ func TestJudge(t *testing.T) {
 		{"ended with the old one while the rollout ran", "Pending v1 InService Terminating (no answer) terminated", 9, ""},
 		{"in service too early", "Pending InService v2", 9, "before it served anything"},
 		{"nothing but errors", "Pending (404 Not Found) InService v2", 9, "before it served anything"},
-		{"the wrong one", "Pending v0 InService v2", 9, `served "v0"`},
+		{"another one", "Pending v9 InService v2", 9, `served "v9"`},
+		{"what its image held", "Pending v0 InService v2", 9, `served "v0" after "v1"`},
+		{"came into service with what its image held", "Pending v0 InService v2", 9, `into service with "v0"`},
 		{"went back", "Pending v2 InService v1 v2", 9, `went back to "v1"`},
 		{"answered with an error", "Pending v1 InService (404 Not Found) v2", 9, "answered (404 Not Found)"},
-		{"the old one too late", "Pending v1 InService v2", 1, `"v1" after the rollout`},
+		{"the old one too late", "Pending v1 InService v2", 1, `served "v1" after "v2"`},
 		{"left behind", "Pending v1 InService", 9, `serves "v1" in the end`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -47,11 +49,11 @@ func TestJudge(t *testing.T) {
 				}
 				events = append(events, e)
 			}
-			rollout := Rollout{Before: "v1", After: "v2"}
+			before, after := Release{Page: "v1", Completed: start.Add(-time.Hour)}, Release{Page: "v2"}
 			if c.completed > 0 {
-				rollout.Completed = start.Add(time.Duration(c.completed)*time.Second - time.Millisecond)
+				after.Completed = start.Add(time.Duration(c.completed)*time.Second - time.Millisecond)
 			}
-			verdicts := Judge(events, rollout)
+			verdicts := Judge(events, Release{Page: "v0", Completed: start.Add(-2 * time.Hour)}, before, after)
 			g.Expect(verdicts).To(HaveLen(1))
 			if c.wrong == "" {
 				g.Expect(verdicts[0].Wrong).To(BeEmpty())
