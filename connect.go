@@ -12,7 +12,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/slipway-dev/slipway/controllers"
 	"github.com/slipway-dev/slipway/internal/bindings"
@@ -21,6 +21,7 @@ import (
 	depotclient "github.com/slipway-dev/slipway/internal/depot/client"
 	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/metrics"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
 
@@ -53,6 +54,17 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	if err := mgr.Add(instances); err != nil {
 		return fmt.Errorf("add the sweeps of EC2: %w", err)
 	}
+	counts := metrics.New(ctrlmetrics.Registry)
+	for _, address := range o.ec2Queues {
+		queue, err := ec2.ParseQueue(address)
+		if err != nil {
+			return fmt.Errorf("--ec2-queue-url: %w", err)
+		}
+		queue.Wake, queue.Count = instances.Wake, counts.QueueMessage
+		if err := mgr.Add(queue); err != nil {
+			return fmt.Errorf("take events from %s: %w", queue.URL, err)
+		}
+	}
 	booted := bindings.New(depot, slog.Default().With("process", "bindings"))
 	if err := mgr.Add(booted); err != nil {
 		return fmt.Errorf("follow the hosts that boot: %w", err)
@@ -62,6 +74,8 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 		Endpoint:        endpoint.Get,
 		Finder:          instances,
 		Found:           instances.Found(),
+		AutoScaling:     instances,
+		MaxAbandons:     o.maxAbandons,
 		Bindings:        booted,
 		Booted:          booted.News(),
 		Delivery:        hosts,
@@ -73,7 +87,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 		SlipwayImage:    o.slipwayImage,
 		OwnerID:         owner,
 		Clock:           clock.RealClock{},
-		Metrics:         metrics.Registry,
+		Metrics:         counts,
 		Deliveries:      o.deliveries,
 	})
 }

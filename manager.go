@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/build"
 	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/imageresolver"
+	"github.com/slipway-dev/slipway/internal/lifecycle"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
 
@@ -41,6 +42,8 @@ type managerOptions struct {
 	deliveries           int
 	ec2Period            time.Duration
 	ec2Jitter            float64
+	ec2Queues            []string
+	maxAbandons          int
 	leaderElect          bool
 	lease                leaseOptions
 	metricsAddress       string
@@ -67,6 +70,10 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.allowFileSources, "allow-file-sources", false, "allow file:// as a source: for demonstrations")
 	f.DurationVar(&o.ec2Period, "ec2-period", ec2.DefaultPeriod, "how often EC2 is asked for the instances of each region and role")
 	f.Float64Var(&o.ec2Jitter, "ec2-jitter", ec2.DefaultJitter, "share of --ec2-period, from 0 to 1, by which EC2 may be asked earlier")
+	f.StringArrayVar(&o.ec2Queues, "ec2-queue-url", nil, "SQS queue with events of EC2 and Auto Scaling, which only have EC2 asked sooner; "+
+		"REGION=URL where the URL does not name its region; may be given several times")
+	f.IntVar(&o.maxAbandons, "max-abandons-per-hour", lifecycle.DefaultMaxAbandons, "how many launching instances of one Auto Scaling group "+
+		"may be replaced within an hour as they can't take their release; 0 is none")
 	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
 }
 

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/controllers/lifecycle"
 	"github.com/slipway-dev/slipway/controllers/release"
 	"github.com/slipway-dev/slipway/controllers/rollout"
 	"github.com/slipway-dev/slipway/controllers/service"
@@ -36,6 +36,10 @@ type Options struct {
 	// Finder looks at clouds; Found brings the accounts of which it knows something new.
 	Finder discovery.LiveFinder
 	Found  <-chan event.TypedGenericEvent[discovery.Account]
+	// AutoScaling completes lifecycle hooks; nil: none are.
+	AutoScaling lifecycle.AutoScaling
+	// MaxAbandons is how many instances of a group may be abandoned within an hour. Default: none.
+	MaxAbandons int
 	// Bindings knows the host keys of instances that booted by themselves; Booted brings the ids of those that did.
 	Bindings target.Bindings
 	Booted   <-chan event.TypedGenericEvent[string]
@@ -53,8 +57,8 @@ type Options struct {
 	// OwnerID identifies this installation on hosts: the UID of the namespace kube-system.
 	OwnerID string
 	Clock   clock.PassiveClock
-	// Metrics is where the manager's metrics are registered; nil: nowhere.
-	Metrics prometheus.Registerer
+	// Metrics count what is done. Default: nobody reads them.
+	Metrics *metrics.Metrics
 	// Deliveries is how many hosts are worked on at once. Default 32.
 	Deliveries int
 }
@@ -64,7 +68,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	c, reader, counts := mgr.GetClient(), mgr.GetAPIReader(), metrics.New(o.Metrics)
+	c, reader, counts := mgr.GetClient(), mgr.GetAPIReader(), o.Metrics
+	if o.AutoScaling != nil {
+		err := lifecycle.New(lifecycle.Options{
+			Client: c, AutoScaling: o.AutoScaling, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-lifecycle"), Metrics: counts, MaxAbandons: o.MaxAbandons,
+		}).SetupWithManager(mgr)
+		if err != nil {
+			return fmt.Errorf("set up the lifecycle controller: %w", err)
+		}
+	}
 	for name, setup := range map[string]func(ctrl.Manager) error{
 		"service": service.New(service.Options{
 			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Finder: o.Finder, Found: o.Found, Clock: o.Clock,

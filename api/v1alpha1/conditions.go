@@ -116,6 +116,18 @@ const (
 	ReasonLeftOut = "LeftOut"
 	// ReasonTargetsReleased says that the records of a deleted Service's hosts were removed and no host was touched.
 	ReasonTargetsReleased = "TargetsReleased"
+	// ReasonLaunchContinued says that Auto Scaling was told that an instance may go into service.
+	ReasonLaunchContinued = "LaunchContinued"
+	// ReasonLaunchAbandoned says that Auto Scaling was told to replace an instance that could not take its release.
+	ReasonLaunchAbandoned = "LaunchAbandoned"
+	// ReasonLaunchHeld says that an instance is kept from going into service until it runs what it should.
+	ReasonLaunchHeld = "LaunchHeld"
+	// ReasonAbandonWithheld says why an instance that could not take its release is not replaced.
+	ReasonAbandonWithheld = "AbandonWithheld"
+	// ReasonTerminationContinued says that Auto Scaling was told that an instance may end.
+	ReasonTerminationContinued = "TerminationContinued"
+	// ReasonLifecycleFailed says that Auto Scaling refused a call, or did not answer; the message has AWS's error code.
+	ReasonLifecycleFailed = "LifecycleFailed"
 	// ReasonWaveStarted says that a wave of Targets began to move.
 	ReasonWaveStarted = "WaveStarted"
 )

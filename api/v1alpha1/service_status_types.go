@@ -175,6 +175,25 @@ type TargetCounts struct {
 	Drifted int32 `json:"drifted,omitempty"`
 }
 
+// AbandonedInstance is an instance that Auto Scaling was told to replace.
+type AbandonedInstance struct {
+	// Instance is its id.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	Instance string `json:"instance"`
+	// AutoScalingGroup that it belonged to.
+	// +required
+	// +kubebuilder:validation:MaxLength=255
+	AutoScalingGroup string `json:"autoScalingGroup"`
+	// Reason in one word.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// Time when that was decided.
+	// +required
+	Time metav1.Time `json:"time"`
+}
+
 // ServiceStatus is what the controller knows of a Service.
 type ServiceStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
@@ -222,6 +241,12 @@ type ServiceStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	History []ReleaseOutcome `json:"history,omitempty"`
+	// Abandoned are the instances that this Service had Auto Scaling replace within the last hour, as they could not take
+	// its release.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Abandoned []AbandonedInstance `json:"abandoned,omitempty"`
 	// Boot says where the user-data is with which hosts get their release by themselves.
 	// +optional
 	Boot *BootStatus `json:"boot,omitempty"`

@@ -43,6 +43,7 @@ type StaticHost struct {
 // +kubebuilder:validation:XValidation:rule="has(self.tags) || has(self.autoScalingGroup)",message="name tags, an autoScalingGroup, or both: a source that selects nothing in particular would select every instance"
 // +kubebuilder:validation:XValidation:rule="(self.address == 'Tag') == has(self.addressTag)",message="addressTag goes with address: Tag, and only with it"
 // +kubebuilder:validation:XValidation:rule="!has(self.externalID) || has(self.roleARN)",message="externalID goes with roleARN"
+// +kubebuilder:validation:XValidation:rule="(!has(self.launchHook) && !has(self.terminateHook)) || has(self.autoScalingGroup)",message="launchHook and terminateHook are hooks of autoScalingGroup: name the group"
 type EC2Source struct {
 	// Region, such as ap-northeast-1.
 	// +required
@@ -62,6 +63,14 @@ type EC2Source struct {
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	AutoScalingGroup string `json:"autoScalingGroup,omitempty"`
+	// LaunchHook is the name of the group's lifecycle hook for launching instances that Slipway completes: with CONTINUE once
+	// the instance runs what it should. Default: none.
+	// +optional
+	LaunchHook LifecycleHookName `json:"launchHook,omitempty"`
+	// TerminateHook is the name of the group's lifecycle hook for terminating instances that Slipway completes once the
+	// instance's Targets are gone. Default: none.
+	// +optional
+	TerminateHook LifecycleHookName `json:"terminateHook,omitempty"`
 	// Address to connect to: PrivateIP, PublicIP, PrivateDNS, or Tag for the value of addressTag. Default PrivateIP.
 	// +optional
 	// +kubebuilder:default=PrivateIP
@@ -83,6 +92,12 @@ type EC2Source struct {
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9+=,.@:/_-]+$`
 	ExternalID string `json:"externalID,omitempty"`
 }
+
+// LifecycleHookName is the name of a lifecycle hook of an Auto Scaling group.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=255
+// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_/-]+$`
+type LifecycleHookName string
 
 // TagValue is the value of an instance's tag.
 // +kubebuilder:validation:MaxLength=256

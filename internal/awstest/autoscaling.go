@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -22,6 +23,11 @@ type group struct {
 	Name    string        `xml:"AutoScalingGroupName"`
 	Desired int           `xml:"DesiredCapacity"`
 	Members []groupMember `xml:"Instances>member"`
+	Pool    *warmPool     `xml:"WarmPoolConfiguration"`
+}
+
+type warmPool struct {
+	State string `xml:"PoolState"`
 }
 
 type describeGroupsResponse struct {
@@ -38,8 +44,13 @@ func (c *Cloud) describeGroups(in *call) (any, *Refusal) {
 	}
 	wanted := in.list("AutoScalingGroupNames.member.")
 	members := map[string][]groupMember{}
+	for name := range c.pools { // a group may have nothing but its reserve
+		if len(wanted) == 0 || slices.Contains(wanted, name) {
+			members[name] = nil
+		}
+	}
 	for _, i := range c.instances {
-		if i.Group != "" && i.Region == in.region && i.State != "terminated" && (len(wanted) == 0 || slices.Contains(wanted, i.Group)) {
+		if i.Group != "" && i.Region == in.region && i.State != "terminated" && !strings.HasPrefix(i.Lifecycle, "Warmed:") && (len(wanted) == 0 || slices.Contains(wanted, i.Group)) {
 			members[i.Group] = append(members[i.Group], groupMember{ID: i.ID, Zone: i.Zone, Lifecycle: i.Lifecycle, Health: "Healthy"})
 		}
 	}
@@ -55,7 +66,38 @@ func (c *Cloud) describeGroups(in *call) (any, *Refusal) {
 	}
 	response := describeGroupsResponse{Token: token}
 	for _, name := range names {
-		response.Groups = append(response.Groups, group{Name: name, Desired: len(members[name]), Members: members[name]})
+		g := group{Name: name, Desired: len(members[name]), Members: members[name]}
+		if state, has := c.pools[name]; has {
+			g.Pool = &warmPool{State: state}
+		}
+		response.Groups = append(response.Groups, g)
+	}
+	return response, nil
+}
+
+// describeWarmPool lists the instances that a group keeps in reserve.
+func (c *Cloud) describeWarmPool(in *call) (any, *Refusal) {
+	name := in.form.Get("AutoScalingGroupName")
+	response := struct {
+		XMLName xml.Name      `xml:"http://autoscaling.amazonaws.com/doc/2011-01-01/ DescribeWarmPoolResponse"`
+		Members []groupMember `xml:"DescribeWarmPoolResult>Instances>member"`
+		Token   string        `xml:"DescribeWarmPoolResult>NextToken,omitempty"`
+	}{}
+	members, token, refusal := c.next(in.form.Get("NextToken"), func() (ids []string) {
+		for id, i := range c.instances {
+			if i.Group == name && i.Region == in.region && strings.HasPrefix(i.Lifecycle, "Warmed:") && i.State != "terminated" {
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}, in.number("MaxRecords", 50))
+	if refusal != nil {
+		return nil, refusal
+	}
+	response.Token = token
+	for _, id := range members {
+		i := c.instances[id]
+		response.Members = append(response.Members, groupMember{ID: id, Zone: i.Zone, Lifecycle: i.Lifecycle, Health: "Healthy"})
 	}
 	return response, nil
 }

@@ -1,7 +1,7 @@
 // Copyright The Slipway Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package awstest is a small AWS on loopback that speaks the wire protocols of EC2, Auto Scaling and STS, for tests and
+// Package awstest is a small AWS on loopback that speaks the wire protocols of EC2, Auto Scaling, SQS and STS, for tests and
 // demonstrations. It is as unkind as AWS: it answers in no order, splits reservations over pages, lets terminated
 // instances linger, forgets one now and then, throttles and refuses.
 package awstest
@@ -83,6 +83,10 @@ type Cloud struct {
 	calls  map[string]int
 	pages  map[string]page
 	number int
+	lifecycles
+	queues
+	// Now is the cloud's clock. Default time.Now.
+	Now func() time.Time
 	// signers of identity documents by region, made when first needed.
 	signers map[string]*signer
 }
@@ -92,7 +96,7 @@ func New() *Cloud {
 	c := &Cloud{
 		instances: map[string]*Instance{}, roles: map[string]Role{}, sessions: map[string]string{}, refusals: map[string][]Refusal{},
 		always: map[string]Refusal{}, hidden: map[string]int{}, calls: map[string]int{}, pages: map[string]page{},
-		signers: map[string]*signer{},
+		signers: map[string]*signer{}, lifecycles: newLifecycles(), queues: queues{messages: map[string][]*queued{}, sent: make(chan struct{})}, Now: time.Now,
 	}
 	c.server = httptest.NewServer(c)
 	return c
@@ -141,6 +145,7 @@ func (c *Cloud) Add(i Instance) string {
 		fill(&i.Lifecycle, "InService")
 	}
 	c.instances[i.ID] = &i
+	c.wait(&i)
 	return i.ID
 }
 
@@ -149,6 +154,7 @@ func (c *Cloud) Change(id string, change func(*Instance)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change(c.instances[id])
+	c.wait(c.instances[id])
 }
 
 // Terminate ends an instance; it lingers in answers until Remove.

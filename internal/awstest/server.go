@@ -29,6 +29,10 @@ type call struct {
 // ServeHTTP implements http.Handler.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") {
+		c.serveQueue(w, r)
+		return
+	}
 	if err := r.ParseForm(); err != nil {
 		refuse(w, "", Refusal{400, "MalformedQueryString", err.Error()})
 		return
@@ -54,7 +58,16 @@ func (c *Cloud) answer(in *call, authorization string) (any, *Refusal) {
 	if how, refused := c.refusal(in.action); refused {
 		return nil, &how
 	}
+	c.expire()
 	switch in.action {
+	case "DescribeLifecycleHooks":
+		return c.describeHooks(in)
+	case "RecordLifecycleActionHeartbeat":
+		return c.heartbeat(in)
+	case "CompleteLifecycleAction":
+		return c.completeAction(in)
+	case "DescribeWarmPool":
+		return c.describeWarmPool(in)
 	case "DescribeInstances":
 		return c.describeInstances(in)
 	case "DescribeAutoScalingGroups":

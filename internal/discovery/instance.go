@@ -107,9 +107,10 @@ func tagsOf(source *v1alpha1.EC2Source) []string {
 	return keys
 }
 
-// selects says whether an instance is one of a source's hosts: it matches, runs, and is not on its way out or in reserve.
+// selects says whether an instance is one of a source's hosts: it matches, runs, and is not on its way out. One of a warm pool is a
+// host as long as it runs: what waits in reserve goes into service with what it has.
 func selects(source *v1alpha1.EC2Source, instance *Instance) bool {
-	if instance.State != Running || strings.HasPrefix(instance.Lifecycle, "Terminating") || strings.HasPrefix(instance.Lifecycle, "Warmed:") {
+	if instance.State != Running || leaving(instance.Lifecycle) {
 		return false
 	}
 	if source.AutoScalingGroup != "" && instance.Tags[GroupTag] != source.AutoScalingGroup {
@@ -121,6 +122,12 @@ func selects(source *v1alpha1.EC2Source, instance *Instance) bool {
 		}
 	}
 	return true
+}
+
+// leaving says whether an instance is on its way out of its group, or into a stop in its warm pool.
+func leaving(lifecycle string) bool {
+	state := strings.TrimPrefix(lifecycle, "Warmed:")
+	return state == "Stopped" || state == "Hibernated" || strings.HasPrefix(state, "Terminat")
 }
 
 // address of an instance, as its source asks for it.

@@ -25,6 +25,8 @@ type Metrics struct {
 	waves            *prometheus.CounterVec
 	targets          *prometheus.GaugeVec
 	words            prometheus.Counter
+	lifecycle        *prometheus.CounterVec
+	queue            *prometheus.CounterVec
 }
 
 // minutes are the buckets of what takes from seconds to hours.
@@ -53,6 +55,12 @@ func New(registry prometheus.Registerer) *Metrics {
 		words: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "slipway_depot_answers_failed_total", Help: "Times the depot could not be told what hosts should run.",
 		}),
+		lifecycle: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slipway_lifecycle_actions_total", Help: "What Auto Scaling was told of instances at lifecycle hooks, and whether it took it.",
+		}, []string{"action", "outcome"}),
+		queue: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slipway_queue_messages_total", Help: "Messages taken from the queue of events, by what they were.",
+		}, []string{"kind"}),
 	}
 	if registry != nil {
 		registry.MustRegister(m.all()...)
@@ -62,7 +70,7 @@ func New(registry prometheus.Registerer) *Metrics {
 
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.releases, m.releaseDuration, m.buildDuration, m.deliveries, m.deliveryDuration, m.deliveryBytes, m.repairs, m.waves, m.targets, m.words,
+		m.releases, m.releaseDuration, m.buildDuration, m.deliveries, m.deliveryDuration, m.deliveryBytes, m.repairs, m.waves, m.targets, m.words, m.lifecycle, m.queue,
 	}
 }
 
@@ -113,6 +121,18 @@ func (m *Metrics) Counted(service *v1alpha1.Service) {
 		m.targets.WithLabelValues(service.Namespace, service.Name, state).Set(float64(n))
 	}
 }
+
+// LifecycleAction counts what Auto Scaling was told: CONTINUE, ABANDON or Heartbeat.
+func (m *Metrics) LifecycleAction(action string, err error) {
+	outcome := v1alpha1.ReasonSucceeded
+	if err != nil {
+		outcome = v1alpha1.ReasonFailed
+	}
+	m.lifecycle.WithLabelValues(action, outcome).Inc()
+}
+
+// QueueMessage counts a message of the queue of events.
+func (m *Metrics) QueueMessage(kind string) { m.queue.WithLabelValues(kind).Inc() }
 
 // WordsFailed counts a depot that could not be told what hosts should run.
 func (m *Metrics) WordsFailed() { m.words.Inc() }

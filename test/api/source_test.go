@@ -42,7 +42,12 @@ func TestEC2SourceRefusesBadInputAtTheDoor(t *testing.T) {
 		"a key without the choice": {func(s *v1alpha1.TargetSource) { s.EC2.AddressTag = "Reach" }, "addressTag goes with address: Tag"},
 		"an unknown address":       {func(s *v1alpha1.TargetSource) { s.EC2.Address = "IPv6" }, "supported values"},
 		"a user for a role":        {func(s *v1alpha1.TargetSource) { s.EC2.RoleARN = "arn:aws:iam::123456789012:user/x" }, "roleARN"},
-		"an id without its role":   {func(s *v1alpha1.TargetSource) { s.EC2.RoleARN = "" }, "externalID goes with roleARN"},
+		"a hook of no group":       {func(s *v1alpha1.TargetSource) { s.EC2.LaunchHook = "up" }, "name the group"},
+		"another hook of no group": {func(s *v1alpha1.TargetSource) { s.EC2.TerminateHook = "down" }, "name the group"},
+		"a hook that is no name": {func(s *v1alpha1.TargetSource) {
+			s.EC2.AutoScalingGroup, s.EC2.LaunchHook = "web", "a b"
+		}, "launchHook"},
+		"an id without its role": {func(s *v1alpha1.TargetSource) { s.EC2.RoleARN = "" }, "externalID goes with roleARN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -33,14 +33,31 @@ type machine struct {
 	// hangs: a delivery is under way; counted: it took the host from those who serve.
 	hangs, counted bool
 	gone           bool
+	// fails is why its deliveries fail, by their revisions.
+	fails map[string]string
+}
+
+// of is what a host says of itself.
+func (m *machine) of(host delivery.Host) delivery.Observation {
+	seen := m.seen
+	seen.HostKey = "key of " + host.Name
+	return seen
 }
 
 func newFleet() *fleet { return &fleet{machines: map[string]*machine{}, open: make(chan struct{})} }
 
+// at names what a Service has on a host: the host itself for blog.
+func at(host delivery.Host, deploy *v1alpha1.DeploySpec) string {
+	if deploy.Path == "/var/www/blog" {
+		return host.Name
+	}
+	return host.Name + ":" + string(deploy.Path)
+}
+
 // machine by name; the lock is held.
 func (f *fleet) machine(name string) *machine {
 	if f.machines[name] == nil {
-		f.machines[name] = &machine{seen: delivery.Observation{HostKey: "key of " + name}}
+		f.machines[name] = &machine{fails: map[string]string{}}
 	}
 	return f.machines[name]
 }
@@ -65,10 +82,7 @@ func (f *fleet) letGo() {
 func (f *fleet) copy(name, like string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.machine(name)
-	key := m.seen.HostKey
-	m.seen = f.machine(like).seen
-	m.seen.HostKey = key
+	f.machine(name).seen = f.machine(like).seen
 }
 
 // end a host: what is under way there never ends.
@@ -85,6 +99,13 @@ func (f *fleet) uncount(m *machine) {
 		m.counted = false
 		f.now--
 	}
+}
+
+// fail has the deliveries of a revision to a host fail for a reason.
+func (f *fleet) fail(name, revision, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.machine(name).fails[revision] = reason
 }
 
 // got lists the revisions that a host was switched to.
@@ -110,16 +131,16 @@ func (f *fleet) hanging() []string {
 func (f *fleet) mostAtOnce() int { f.mu.Lock(); defer f.mu.Unlock(); return f.most }
 
 // Probe implements delivery.Driver.
-func (f *fleet) Probe(_ context.Context, host delivery.Host, _ delivery.Owner, _ v1alpha1.DeploySpec) (delivery.Observation, error) {
+func (f *fleet) Probe(_ context.Context, host delivery.Host, _ delivery.Owner, deploy v1alpha1.DeploySpec) (delivery.Observation, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.machine(host.Name).seen, nil
+	return f.machine(at(host, &deploy)).of(host), nil
 }
 
 // Deliver implements delivery.Driver.
 func (f *fleet) Deliver(ctx context.Context, host delivery.Host, order delivery.Order, _ func(string)) (delivery.Result, error) {
 	f.mu.Lock()
-	m := f.machine(host.Name)
+	m := f.machine(at(host, &order.Deploy))
 	m.hangs = true
 	if m.seen.Digest != "" && m.seen.Digest != order.Digest && !m.gone {
 		m.counted = true
@@ -150,6 +171,9 @@ func (f *fleet) Deliver(ctx context.Context, host delivery.Host, order delivery.
 	defer f.mu.Unlock()
 	m.hangs = false
 	f.uncount(m)
+	if reason := m.fails[order.Revision]; reason != "" {
+		return delivery.Result{}, &delivery.Failure{Step: "Test", Reason: reason, Message: "as the test wants it"}
+	}
 	if m.seen.Fence > order.Fence {
 		return delivery.Result{}, &delivery.Failure{Step: "Fence", Reason: v1alpha1.ReasonFencedOff, HostFence: m.seen.Fence}
 	}
@@ -159,5 +183,5 @@ func (f *fleet) Deliver(ctx context.Context, host delivery.Host, order delivery.
 	m.seen.Fence, m.seen.SwitchedFence = order.Fence, order.Fence
 	m.seen.Digest, m.seen.Commit, m.seen.Revision, m.seen.Release = order.Digest, order.Commit, order.Revision, order.Release
 	m.seen.Owner = &v1alpha1.PathOwner{OwnerID: order.Owner.ID, ServiceUID: order.Owner.Service}
-	return delivery.Result{Observation: m.seen}, nil
+	return delivery.Result{Observation: m.of(host)}, nil
 }

@@ -8,6 +8,7 @@ package scale
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,9 +52,10 @@ type world struct {
 	cloud     *awstest.Cloud
 	outside   *outside
 	fleet     *fleet
+	stop      func()
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*v1alpha1.Service)) *world {
 	t.Helper()
 	w := &world{
 		WithT: NewWithT(t), t: t, client: env.Client(t), namespace: env.Namespace(t), cloud: awstest.New(),
@@ -90,6 +92,11 @@ func newWorld(t *testing.T) *world {
 			},
 		},
 	} {
+		if service, is := object.(*v1alpha1.Service); is {
+			for _, c := range change {
+				c(service)
+			}
+		}
 		w.Expect(w.client.Create(t.Context(), object)).To(Succeed())
 		if policy, is := object.(*v1alpha1.TargetPolicy); is {
 			t.Cleanup(func() { w.Expect(w.client.Delete(context.Background(), policy)).To(Succeed()) })
@@ -99,7 +106,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start runs all controllers until the test ends.
+// start runs all controllers until the test ends or stop is called.
 func (w *world) start() {
 	w.t.Helper()
 	mgr, err := ctrl.NewManager(env.Manager(w.t), ctrl.Options{
@@ -110,7 +117,7 @@ func (w *world) start() {
 	sweeper := ec2.New(ec2.Options{Period: 100 * time.Millisecond})
 	w.Expect(mgr.Add(sweeper)).To(Succeed())
 	w.Expect(controllers.Setup(w.t.Context(), mgr, controllers.Options{
-		Depot: w.outside, Finder: sweeper, Found: sweeper.Found(), Delivery: w.fleet,
+		Depot: w.outside, Finder: sweeper, Found: sweeper.Found(), AutoScaling: sweeper, MaxAbandons: 2, Delivery: w.fleet,
 		Endpoint:       func() (depot.Endpoint, error) { return depot.Endpoint{Host: "depot", Port: 2222}, nil },
 		PullCredential: func(v1alpha1.UID, string, time.Duration) ([]byte, []byte, error) { return nil, nil, nil },
 		Resolver:       repository{w.outside}, Images: registry{}, BuildLogs: logs{}, SlipwayImage: "slipway:test", OwnerID: "here",
@@ -120,7 +127,8 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	w.t.Cleanup(func() { cancel(); w.Expect(<-ended).To(Succeed()) })
+	w.stop = sync.OnceFunc(func() { cancel(); w.Expect(<-ended).To(Succeed()) })
+	w.t.Cleanup(w.stop)
 }
 
 // until waits for a condition; what build Pods would do is done meanwhile.

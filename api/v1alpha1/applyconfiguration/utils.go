@@ -19,6 +19,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=slipway.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AbandonedInstance"):
+		return &apiv1alpha1.AbandonedInstanceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AdoptDocroot"):
 		return &apiv1alpha1.AdoptDocrootApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AdoptSpec"):

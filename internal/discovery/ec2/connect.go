@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
@@ -30,8 +31,12 @@ const (
 // clients are the real API.
 type clients struct {
 	*ec2.Client
+	hooks
 	groups *autoscaling.Client
 }
+
+// hooks keeps apart those methods of Auto Scaling's client that have no other of their name in EC2's.
+type hooks struct{ Hooks }
 
 // DescribeAutoScalingGroups implements API.
 func (c clients) DescribeAutoScalingGroups(
@@ -43,17 +48,10 @@ func (c clients) DescribeAutoScalingGroups(
 // connect finds credentials by the SDK's own chain, assumes the account's role, and retries adaptively: after a call was
 // throttled, the next ones are slowed down before they are sent.
 func connect(ctx context.Context, account discovery.Account) (API, error) {
-	loaded, err := config.LoadDefaultConfig(ctx,
-		config.WithRegion(account.Region),
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-				o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = maxAttempts })
-			})
-		}))
+	loaded, err := load(ctx, account.Region)
 	if err != nil {
-		return nil, fmt.Errorf("find AWS credentials: %w", err)
+		return nil, err
 	}
-	loaded.HTTPClient = plainBodies{loaded.HTTPClient}
 	if account.RoleARN != "" {
 		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), account.RoleARN, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = sessionName
@@ -63,7 +61,33 @@ func connect(ctx context.Context, account discovery.Account) (API, error) {
 		})
 		loaded.Credentials = aws.NewCredentialsCache(provider)
 	}
-	return clients{Client: ec2.NewFromConfig(loaded), groups: autoscaling.NewFromConfig(loaded)}, nil
+	groups := autoscaling.NewFromConfig(loaded)
+	return clients{Client: ec2.NewFromConfig(loaded), hooks: hooks{groups}, groups: groups}, nil
+}
+
+// load finds credentials by the SDK's own chain.
+func load(ctx context.Context, region string) (aws.Config, error) {
+	loaded, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(region),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+				o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = maxAttempts })
+			})
+		}))
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("find AWS credentials: %w", err)
+	}
+	loaded.HTTPClient = plainBodies{loaded.HTTPClient}
+	return loaded, nil
+}
+
+// connectQueue makes the client of a queue.
+func connectQueue(ctx context.Context, region string) (queueAPI, error) {
+	loaded, err := load(ctx, region)
+	if err != nil {
+		return nil, err
+	}
+	return sqs.NewFromConfig(loaded), nil
 }
 
 // explain says what AWS answered, its error code first.

@@ -29,6 +29,7 @@ const (
 type API interface {
 	ec2.DescribeInstancesAPIClient
 	autoscaling.DescribeAutoScalingGroupsAPIClient
+	Hooks
 }
 
 // sweep describes all instances that bear any of the tags, those that were terminated lately included, and how they stand
@@ -118,6 +119,12 @@ func lifecycles(ctx context.Context, api API, groups []string) (map[string]strin
 			for i := range page.AutoScalingGroups {
 				for _, member := range page.AutoScalingGroups[i].Instances {
 					states[aws.ToString(member.InstanceId)] = string(member.LifecycleState)
+				}
+				if page.AutoScalingGroups[i].WarmPoolConfiguration == nil {
+					continue
+				}
+				if err := warm(ctx, api, aws.ToString(page.AutoScalingGroups[i].AutoScalingGroupName), states); err != nil {
+					return nil, err
 				}
 			}
 		}

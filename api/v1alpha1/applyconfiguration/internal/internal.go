@@ -26,6 +26,21 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.slipway-dev.slipway.api.v1alpha1.AbandonedInstance
+  map:
+    fields:
+    - name: autoScalingGroup
+      type:
+        scalar: string
+    - name: instance
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.AbsolutePath
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.AddressKind
@@ -322,6 +337,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: externalID
       type:
         scalar: string
+    - name: launchHook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LifecycleHookName
     - name: region
       type:
         scalar: string
@@ -333,6 +351,9 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             namedType: com.github.slipway-dev.slipway.api.v1alpha1.TagValue
+    - name: terminateHook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LifecycleHookName
 - name: com.github.slipway-dev.slipway.api.v1alpha1.EnvVar
   map:
     fields:
@@ -418,6 +439,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Layout
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.LifecycleHookName
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
   map:
@@ -801,6 +824,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ServiceStatus
   map:
     fields:
+    - name: abandoned
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.AbandonedInstance
+          elementRelationship: atomic
     - name: boot
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.BootStatus

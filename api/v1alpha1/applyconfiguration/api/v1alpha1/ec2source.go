@@ -20,6 +20,12 @@ type EC2SourceApplyConfiguration struct {
 	Tags map[string]apiv1alpha1.TagValue `json:"tags,omitempty"`
 	// AutoScalingGroup that an instance must belong to, by the group's name.
 	AutoScalingGroup *string `json:"autoScalingGroup,omitempty"`
+	// LaunchHook is the name of the group's lifecycle hook for launching instances that Slipway completes: with CONTINUE once
+	// the instance runs what it should. Default: none.
+	LaunchHook *apiv1alpha1.LifecycleHookName `json:"launchHook,omitempty"`
+	// TerminateHook is the name of the group's lifecycle hook for terminating instances that Slipway completes once the
+	// instance's Targets are gone. Default: none.
+	TerminateHook *apiv1alpha1.LifecycleHookName `json:"terminateHook,omitempty"`
 	// Address to connect to: PrivateIP, PublicIP, PrivateDNS, or Tag for the value of addressTag. Default PrivateIP.
 	Address *apiv1alpha1.AddressKind `json:"address,omitempty"`
 	// AddressTag is the key of the tag that holds the address, with address: Tag.
@@ -63,6 +69,22 @@ func (b *EC2SourceApplyConfiguration) WithTags(entries map[string]apiv1alpha1.Ta
 // If called multiple times, the AutoScalingGroup field is set to the value of the last call.
 func (b *EC2SourceApplyConfiguration) WithAutoScalingGroup(value string) *EC2SourceApplyConfiguration {
 	b.AutoScalingGroup = &value
+	return b
+}
+
+// WithLaunchHook sets the LaunchHook field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LaunchHook field is set to the value of the last call.
+func (b *EC2SourceApplyConfiguration) WithLaunchHook(value apiv1alpha1.LifecycleHookName) *EC2SourceApplyConfiguration {
+	b.LaunchHook = &value
+	return b
+}
+
+// WithTerminateHook sets the TerminateHook field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TerminateHook field is set to the value of the last call.
+func (b *EC2SourceApplyConfiguration) WithTerminateHook(value apiv1alpha1.LifecycleHookName) *EC2SourceApplyConfiguration {
+	b.TerminateHook = &value
 	return b
 }
 

@@ -41,6 +41,9 @@ type ServiceStatusApplyConfiguration struct {
 	StorageID *apiv1alpha1.UID `json:"storageID,omitempty"`
 	// History records how the last Releases ended, the newest first.
 	History []ReleaseOutcomeApplyConfiguration `json:"history,omitempty"`
+	// Abandoned are the instances that this Service had Auto Scaling replace within the last hour, as they could not take
+	// its release.
+	Abandoned []AbandonedInstanceApplyConfiguration `json:"abandoned,omitempty"`
 	// Boot says where the user-data is with which hosts get their release by themselves.
 	Boot *BootStatusApplyConfiguration `json:"boot,omitempty"`
 	// Wave is the last wave of Targets.
@@ -161,6 +164,19 @@ func (b *ServiceStatusApplyConfiguration) WithHistory(values ...*ReleaseOutcomeA
 			panic("nil value passed to WithHistory")
 		}
 		b.History = append(b.History, *values[i])
+	}
+	return b
+}
+
+// WithAbandoned adds the given value to the Abandoned field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Abandoned field.
+func (b *ServiceStatusApplyConfiguration) WithAbandoned(values ...*AbandonedInstanceApplyConfiguration) *ServiceStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithAbandoned")
+		}
+		b.Abandoned = append(b.Abandoned, *values[i])
 	}
 	return b
 }
