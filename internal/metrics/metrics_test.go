@@ -40,6 +40,8 @@ func used(m *metrics.Metrics) {
 		m.Counted(service)
 	}
 	m.WordsFailed()
+	m.LifecycleAction("CONTINUE", nil)
+	m.QueueMessage("event")
 }
 
 func TestWhatIsCounted(t *testing.T) {
@@ -65,6 +67,7 @@ func TestWhatIsCounted(t *testing.T) {
 		"slipway_deliveries_total[web Unreachable blog] 1", "slipway_delivery_received_bytes_total[web blog] 100",
 		"slipway_delivery_duration_seconds[web blog] 1", "slipway_drift_repairs_total[web blog] 1", "slipway_waves_total[web blog] 1",
 		"slipway_targets[web blog total] 3", "slipway_targets[web blog ready] 2", "slipway_depot_answers_failed_total[] 1",
+		"slipway_lifecycle_actions_total[CONTINUE Succeeded] 1", "slipway_queue_messages_total[event] 1",
 	))
 }
 
@@ -76,7 +79,7 @@ func TestNothingOfADeletedServiceStays(t *testing.T) {
 	m.Forget("web", "blog")
 	families, err := registry.Gather()
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(families).To(HaveLen(10))
+	g.Expect(families).To(HaveLen(12))
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			g.Expect(metric.String()).NotTo(ContainSubstring("blog"), family.GetName())
