@@ -50,7 +50,7 @@ const (
 const (
 	// ConditionReachable is True when the host answered over SSH.
 	ConditionReachable = "Reachable"
-	// ConditionAvailable is True when the host serves a complete artifact, whichever that is.
+	// ConditionAvailable is True when the host serves a complete artifact, whichever that is, and is not known to be unhealthy.
 	ConditionAvailable = "Available"
 	// ConditionDrifted is True when the host's files are not what was delivered.
 	ConditionDrifted = "Drifted"

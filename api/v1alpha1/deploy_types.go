@@ -96,6 +96,10 @@ type DeploySpec struct {
 	// Hooks run on each host around the switch.
 	// +optional
 	Hooks HostHooks `json:"hooks,omitzero"`
+	// HealthCheck says how it is found out whether the release works on a host. A delivery that is not healthy in the end
+	// has failed. Default: a host is well when it runs what was delivered.
+	// +optional
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 }
 
 // SharedType says what a shared path is.

@@ -138,7 +138,7 @@ type TargetStatus struct {
 	// Instance is the EC2 instance that the host is, as EC2 described it last.
 	// +optional
 	Instance *InstanceStatus `json:"instance,omitempty"`
-	// Conditions: Ready, Reconciling, Stalled, Reachable, Available, Drifted, Pruned.
+	// Conditions: Ready, Reconciling, Stalled, Reachable, Available, Healthy, Drifted, Pruned.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

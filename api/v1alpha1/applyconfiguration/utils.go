@@ -41,6 +41,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BuildSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BuildStatus"):
 		return &apiv1alpha1.BuildStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CheckTLS"):
+		return &apiv1alpha1.CheckTLSApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeliveryStatus"):
 		return &apiv1alpha1.DeliveryStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeliveryStep"):
@@ -55,12 +57,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EnvVarApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GitSource"):
 		return &apiv1alpha1.GitSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HealthCheck"):
+		return &apiv1alpha1.HealthCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostHook"):
 		return &apiv1alpha1.HostHookApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostHooks"):
 		return &apiv1alpha1.HostHooksApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostKeys"):
 		return &apiv1alpha1.HostKeysApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HTTPCheck"):
+		return &apiv1alpha1.HTTPCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InstanceStatus"):
 		return &apiv1alpha1.InstanceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
@@ -127,6 +133,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TargetSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetStatus"):
 		return &apiv1alpha1.TargetStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TCPCheck"):
+		return &apiv1alpha1.TCPCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Wave"):
 		return &apiv1alpha1.WaveApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WaveMember"):

@@ -184,6 +184,16 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.slipway-dev.slipway.api.v1alpha1.CheckTLS
+  map:
+    fields:
+    - name: caConfigMapRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
+    - name: verify
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TLSVerification
+      default: Full
 - name: com.github.slipway-dev.slipway.api.v1alpha1.DeliveryStatus
   map:
     fields:
@@ -246,6 +256,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 5m
+    - name: healthCheck
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HealthCheck
     - name: hooks
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHooks
@@ -377,6 +390,74 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: url
       type:
         scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.HTTPCheck
+  map:
+    fields:
+    - name: body
+      type:
+        scalar: string
+    - name: host
+      type:
+        scalar: string
+    - name: path
+      type:
+        scalar: string
+      default: /
+    - name: port
+      type:
+        scalar: numeric
+    - name: scheme
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HTTPScheme
+      default: HTTP
+    - name: status
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.StatusRange
+          elementRelationship: associative
+      default:
+      - 200-399
+    - name: tls
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.CheckTLS
+- name: com.github.slipway-dev.slipway.api.v1alpha1.HTTPScheme
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.HealthCheck
+  map:
+    fields:
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: failureThreshold
+      type:
+        scalar: numeric
+      default: 3
+    - name: http
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HTTPCheck
+    - name: interval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5s
+    - name: startupGrace
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 30s
+    - name: successThreshold
+      type:
+        scalar: numeric
+      default: 1
+    - name: tcp
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TCPCheck
+    - name: timeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5s
 - name: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
   map:
     fields:
@@ -926,6 +1007,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.StatusRange
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.StepStatus
   map:
     fields:
@@ -938,6 +1021,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: since
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TCPCheck
+  map:
+    fields:
+    - name: port
+      type:
+        scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TLSVerification
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TagValue
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Target

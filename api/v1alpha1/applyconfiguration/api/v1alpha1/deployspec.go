@@ -42,6 +42,9 @@ type DeploySpecApplyConfiguration struct {
 	ServeUnits []string `json:"serveUnits,omitempty"`
 	// Hooks run on each host around the switch.
 	Hooks *HostHooksApplyConfiguration `json:"hooks,omitempty"`
+	// HealthCheck says how it is found out whether the release works on a host. A delivery that is not healthy in the end
+	// has failed. Default: a host is well when it runs what was delivered.
+	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
 }
 
 // DeploySpecApplyConfiguration constructs a declarative configuration of the DeploySpec type for use with
@@ -150,5 +153,13 @@ func (b *DeploySpecApplyConfiguration) WithServeUnits(values ...string) *DeployS
 // If called multiple times, the Hooks field is set to the value of the last call.
 func (b *DeploySpecApplyConfiguration) WithHooks(value *HostHooksApplyConfiguration) *DeploySpecApplyConfiguration {
 	b.Hooks = value
+	return b
+}
+
+// WithHealthCheck sets the HealthCheck field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HealthCheck field is set to the value of the last call.
+func (b *DeploySpecApplyConfiguration) WithHealthCheck(value *HealthCheckApplyConfiguration) *DeploySpecApplyConfiguration {
+	b.HealthCheck = value
 	return b
 }

@@ -18,7 +18,7 @@ type TargetStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// Instance is the EC2 instance that the host is, as EC2 described it last.
 	Instance *InstanceStatusApplyConfiguration `json:"instance,omitempty"`
-	// Conditions: Ready, Reconciling, Stalled, Reachable, Available, Drifted, Pruned.
+	// Conditions: Ready, Reconciling, Stalled, Reachable, Available, Healthy, Drifted, Pruned.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// Fence that the host has seen, as it said itself.
 	Fence *int64 `json:"fence,omitempty"`
