@@ -43,9 +43,11 @@ func assemble(names ...string) string {
 	return all.String()
 }
 
-// load frames script and values for the command's stdin. A value is framed by the number of its lines, so that nothing
+// load frames the script and its values for the command's stdin. A value is framed by the number of its lines, so that nothing
 // in it can end it. NUL can't be framed, for no shell can hold it.
-func load(values [][2]string) ([]byte, error) {
+func load(values [][2]string) ([]byte, error) { return frame(script, values) }
+
+func frame(script string, values [][2]string) ([]byte, error) {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%d\n%s", strings.Count(script, "\n"), script)
 	for _, value := range values {

@@ -121,7 +121,7 @@ func (p *Pool) enter(ctx context.Context, host *Host) (*visit, error) {
 		host.Port = 22
 	}
 	if !take(ctx, p.slots) {
-		return nil, &Failure{Step: connectStep, Reason: v1alpha1.ReasonTimedOut, Message: "too many hosts are talked to at once: waited for a turn until the time was over"}
+		return nil, noTurn()
 	}
 	v, kept, err := p.visit(ctx, host)
 	if errors.Is(err, errNoSession) && kept && ctx.Err() == nil {

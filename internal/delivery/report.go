@@ -38,6 +38,7 @@ type event struct {
 	Fail   *failLine  `json:"fail"`
 	State  *stateLine `json:"state"`
 	Done   *doneLine  `json:"done"`
+	Exit   *exitLine  `json:"exit"`
 }
 
 type failLine struct {
@@ -52,6 +53,13 @@ type failLine struct {
 type doneLine struct {
 	Digest string `json:"digest"`
 	Fence  int64  `json:"fence"`
+}
+
+// exitLine says how the command of a health check ended.
+type exitLine struct {
+	Code int    `json:"code"`
+	Late bool   `json:"late"`
+	Said string `json:"said"`
 }
 
 type stateLine struct {
@@ -86,6 +94,7 @@ type report struct {
 	fail  *failLine
 	state *stateLine
 	done  *doneLine
+	exit  *exitLine
 	// last lines that are no JSON: a login shell's greeting, or a shell's complaint.
 	noise string
 }
@@ -154,6 +163,10 @@ func (r *report) take(text []byte) {
 	}
 	if e.Done != nil {
 		r.done = e.Done
+	}
+	if e.Exit != nil {
+		e.Exit.Said = shorten(e.Exit.Said)
+		r.exit = e.Exit
 	}
 }
 

@@ -27,6 +27,8 @@ type Answer struct {
 	Well bool
 	// Said is what was seen, and what was wanted instead, for people. It holds no control characters.
 	Said string
+	// Refused says that the host lets nobody ask. Waiting helps nothing then: neither grace nor threshold applies.
+	Refused bool
 }
 
 // Verdict is what is known of a host's health.
@@ -58,6 +60,8 @@ type State struct {
 	Well, Bad int32
 	// Said is what the look said that decided, or the last look while the verdict is open.
 	Said string
+	// Refused says that the host is Unhealthy only because nobody may ask it.
+	Refused bool
 }
 
 // Begin is the State of a host that was switched at a time.
@@ -69,14 +73,26 @@ func Begin(check *v1alpha1.HealthCheck, switched time.Time) State {
 	return State{GraceEnds: switched.Add(grace)}
 }
 
-// Resume is the State of a host of which only the verdict is remembered.
-func Resume(verdict Verdict, said string) State { return State{Verdict: verdict, Said: said} }
+// Reason for the verdict, as conditions tell it.
+func (s State) Reason() string {
+	switch {
+	case s.Refused:
+		return v1alpha1.ReasonForwardingRefused
+	case s.Verdict == Open:
+		return v1alpha1.ReasonCheckingHealth
+	}
+	return string(s.Verdict)
+}
 
 // Look takes what was seen at a time and returns the State that follows.
 func (s State) Look(check *v1alpha1.HealthCheck, answer Answer, now time.Time) State {
-	if s.Verdict == Open {
+	if answer.Refused {
+		return State{Verdict: Unhealthy, Said: answer.Said, Refused: true}
+	}
+	if s.Verdict == Open || s.Refused {
 		s.Said = answer.Said
 	}
+	s.Refused = false
 	count, other := &s.Bad, &s.Well
 	verdict, threshold := Unhealthy, orDefault(check.FailureThreshold, DefaultFailureThreshold)
 	if answer.Well {

@@ -51,7 +51,7 @@ func TestVerdicts(t *testing.T) {
 			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			state := Begin(check, now)
 			if test.resumed != Open {
-				state = Resume(test.resumed, "")
+				state = State{Verdict: test.resumed}
 			}
 			verdicts := ""
 			for _, look := range test.looks {
@@ -73,6 +73,17 @@ func TestWhatIsSaidIsThatOfTheLookThatDecided(t *testing.T) {
 	state = state.Look(check, Answer{Said: "two"}, now).Look(check, Answer{Said: "three"}, now)
 	g.Expect(state).To(Equal(State{Verdict: Unhealthy, Said: "two"}), "a text that changes with each look is not written each time")
 	g.Expect(state.Look(check, Answer{Well: true, Said: "four"}, now)).To(Equal(State{Verdict: Healthy, Said: "four"}))
+}
+
+func TestAHostThatLetsNobodyAskIsUnhealthyAtOnce(t *testing.T) {
+	g := NewWithT(t)
+	check, now := &v1alpha1.HealthCheck{SuccessThreshold: 2}, time.Time{}
+	state := Begin(check, now).Look(check, Answer{Refused: true, Said: "no"}, now)
+	g.Expect(state).To(Equal(State{Verdict: Unhealthy, Refused: true, Said: "no"}))
+	g.Expect(state.Reason()).To(Equal(v1alpha1.ReasonForwardingRefused))
+	state = state.Look(check, Answer{Said: "503"}, now)
+	g.Expect(state).To(Equal(State{Verdict: Unhealthy, Said: "503"}), "what it says once it can be asked is told")
+	g.Expect(state.Reason()).To(Equal(v1alpha1.ReasonUnhealthy))
 }
 
 func TestDefaults(t *testing.T) {
