@@ -17,8 +17,11 @@ import (
 	"github.com/slipway-dev/slipway/internal/policy"
 )
 
-// knownHostsKey of a ConfigMap with host keys.
-const knownHostsKey = "known_hosts"
+// knownHostsKey of a ConfigMap with host keys, and authoritiesKey of one with certificates.
+const (
+	knownHostsKey  = "known_hosts"
+	authoritiesKey = "ca.crt"
+)
 
 // permitted looks again, just before the host is reached, whether it is still the Service's and still permitted.
 func (r *Reconciler) permitted(ctx context.Context, j *job) *delivery.Failure {
@@ -49,20 +52,34 @@ func (r *Reconciler) access(ctx context.Context, j *job) *delivery.Failure {
 	if j.host.PrivateKey = secret.Data[corev1.SSHAuthPrivateKey]; len(j.host.PrivateKey) == 0 {
 		return missing("Secret", name.Name, corev1.SSHAuthPrivateKey)
 	}
-	if ssh.HostKeys.ConfigMapRef == nil {
-		return nil
+	if ref := ssh.HostKeys.ConfigMapRef; ref != nil {
+		text, problem := r.configMap(ctx, j, ref.Name, knownHostsKey, "spec.ssh.hostKeys.configMapRef")
+		if problem != nil {
+			return problem
+		}
+		j.host.KnownHosts = text
 	}
-	var configMap corev1.ConfigMap
-	name.Name = ssh.HostKeys.ConfigMapRef.Name
-	if err := r.Reader.Get(ctx, name, &configMap); err != nil {
-		return unreadable("ConfigMap", name.Name, "spec.ssh.hostKeys.configMapRef", err)
+	if check := j.deploy.HealthCheck; check != nil && check.HTTP != nil && check.HTTP.TLS != nil && check.HTTP.TLS.CAConfigMapRef != nil {
+		text, problem := r.configMap(ctx, j, check.HTTP.TLS.CAConfigMapRef.Name, authoritiesKey, "spec.deploy.healthCheck.http.tls.caConfigMapRef")
+		if problem != nil {
+			return problem
+		}
+		j.authorities = text
 	}
-	text, there := configMap.Data[knownHostsKey]
-	if !there {
-		return missing("ConfigMap", name.Name, knownHostsKey)
-	}
-	j.host.KnownHosts = []byte(text)
 	return nil
+}
+
+// configMap reads one key of a ConfigMap.
+func (r *Reconciler) configMap(ctx context.Context, j *job, name, key, field string) ([]byte, *delivery.Failure) {
+	var configMap corev1.ConfigMap
+	if err := r.Reader.Get(ctx, types.NamespacedName{Namespace: j.target.Namespace, Name: name}, &configMap); err != nil {
+		return nil, unreadable("ConfigMap", name, field, err)
+	}
+	text, there := configMap.Data[key]
+	if !there {
+		return nil, missing("ConfigMap", name, key)
+	}
+	return []byte(text), nil
 }
 
 // accessStep names the step at which reading the key or the host keys failed.

@@ -45,6 +45,8 @@ type Options struct {
 	Finder discovery.LiveFinder
 	// Delivery reaches hosts.
 	Delivery delivery.Driver
+	// Health asks hosts whether they are well. Default: Delivery, if it can.
+	Health delivery.Checker
 	// Bindings knows the host keys of instances that booted with Slipway's user-data; Booted brings the ids of those that
 	// did.
 	Bindings Bindings
@@ -69,6 +71,8 @@ type Options struct {
 type Reconciler struct {
 	Options
 	memory *memory
+	// looks bounds how many hosts are asked for their health at once: however slow they are, deliveries have their share.
+	looks chan struct{}
 }
 
 // New returns a Reconciler.
@@ -79,10 +83,13 @@ func New(o Options) *Reconciler {
 	if o.Concurrency <= 0 {
 		o.Concurrency = DefaultConcurrency
 	}
+	if o.Health == nil {
+		o.Health, _ = o.Delivery.(delivery.Checker)
+	}
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
 	}
-	return &Reconciler{Options: o, memory: newMemory()}
+	return &Reconciler{Options: o, memory: newMemory(), looks: make(chan struct{}, max(1, o.Concurrency/2))}
 }
 
 // SetupWithManager registers the controller. The cache must index Targets by ServiceField.
@@ -142,6 +149,9 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 	if err := r.booted(ctx, j); err != nil {
 		return lesson{}, err
 	}
+	if now := r.Clock.Now(); j.onlyHealth(now) {
+		return r.settle(ctx, j, j.last.seen, j.last.lookDue)
+	}
 	if problem := r.permitted(ctx, j); problem != nil {
 		return r.reportProblem(ctx, j, problem)
 	}
@@ -158,12 +168,13 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 			return r.reportProblem(ctx, j, failure)
 		}
 		v = decide(j.facts(seen))
+		if v.action != deliver {
+			j.last.looked = r.Clock.Now()
+			return r.settle(ctx, j, seen, j.last.looked.Add(r.jittered(j.interval())))
+		}
 		if err := r.reportSeen(ctx, j, seen, v); err != nil {
 			return lesson{}, err
 		}
-	}
-	if v.action != deliver {
-		return lesson{known: true, after: r.jittered(j.interval())}, nil
 	}
 	if problem := r.permitted(ctx, j); problem != nil { // the look may have taken minutes
 		return r.reportProblem(ctx, j, problem)

@@ -9,6 +9,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/delivery"
+	"github.com/slipway-dev/slipway/internal/health"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -39,13 +40,19 @@ type facts struct {
 	known bool
 	// seen is what the host said just now; nil if it was not looked at.
 	seen *delivery.Observation
+	// health of what is live; nil if it was not asked for.
+	health *health.State
 }
 
 func (j *job) facts(seen *delivery.Observation) facts {
-	return facts{
+	f := facts{
 		order: j.order, fence: j.fence, withdrawn: j.withdrawn, status: &j.target.Status, owner: j.owner, drift: j.deploy.Drift,
 		known: j.last.known, seen: seen,
 	}
+	if j.health != nil {
+		f.health = &j.health.state
+	}
+	return f
 }
 
 // verdict is a decision, and how the Target is called while it stands.
@@ -67,12 +74,14 @@ func decide(f facts) verdict {
 		return verdict{action: look, state: conditions.InProgress, reason: v1alpha1.ReasonProbing, message: "looking at the host"}
 	case f.foreign():
 		return f.foreignVerdict()
-	case f.order == nil, f.withdrawn && !f.complete():
+	case f.order == nil, f.withdrawn && !f.complete() && !f.handedOver():
 		return f.unordered()
 	case f.seen.Fence > f.fence:
 		return fencedOff(f.seen.Fence, f.fence)
-	case !f.complete():
+	case !f.complete() && !f.handedOver():
 		return f.deliver()
+	case !f.complete():
+		return f.ailing()
 	case f.seen.Digest == "":
 		return waiting(v1alpha1.ReasonContentChanged, "nothing is live on the host any more; it is delivered anew in its turn")
 	case f.seen.Drift != nil && f.drift == v1alpha1.DriftReport:
@@ -83,13 +92,15 @@ func decide(f facts) verdict {
 	case f.seen.Digest != f.order.Digest:
 		return waiting(v1alpha1.ReasonLinkMoved, fmt.Sprintf("the host runs %s instead of %s; it is repaired in its turn",
 			shortDigest(f.seen.Digest), shortDigest(f.order.Digest)))
+	case f.health != nil && f.health.Verdict != health.Healthy:
+		return f.ailing()
 	}
 	return verdict{action: rest, state: conditions.Current, reason: v1alpha1.ReasonUpToDate, message: "runs " + rollout.Label(f.order)}
 }
 
 // mayDeliverUnseen says whether what is known of the host is good enough to deliver without looking first.
 func (f facts) mayDeliverUnseen() bool {
-	return f.known && f.order != nil && !f.withdrawn && !f.complete() && f.status.Owner == nil && f.status.Fence <= f.fence &&
+	return f.known && f.order != nil && !f.withdrawn && !f.complete() && !f.onRecord() && f.status.Owner == nil && f.status.Fence <= f.fence &&
 		conditions.IsTrue(f.status.Conditions, v1alpha1.ConditionReachable)
 }
 
@@ -97,6 +108,34 @@ func (f facts) mayDeliverUnseen() bool {
 func (f facts) complete() bool {
 	d := f.status.Delivery
 	return d != nil && d.Fence == f.fence && d.Digest == f.order.Digest && d.Outcome == rollout.Succeeded
+}
+
+// onRecord says whether the order was carried out but for the host's health, as far as the last report goes.
+func (f facts) onRecord() bool {
+	d := f.status.Delivery
+	return d != nil && d.Fence == f.fence && d.Digest == f.order.Digest && d.Step == v1alpha1.StepHealth
+}
+
+// handedOver says the same as far as the host goes: what was ordered is live. Nothing is pulled or switched again then.
+func (f facts) handedOver() bool {
+	return f.onRecord() && f.seen != nil && f.seen.Digest == f.order.Digest && f.seen.SwitchedFence == f.fence
+}
+
+// ailing speaks of a host that runs what it should and is not healthy, or not yet.
+func (f facts) ailing() verdict {
+	runs := rollout.Label(f.order)
+	if f.health == nil || f.health.Verdict == health.Open {
+		v := verdict{action: rest, state: conditions.InProgress, reason: v1alpha1.ReasonCheckingHealth, message: "runs " + runs + ", and its health is looked at"}
+		if f.health != nil && f.health.Said != "" {
+			v.message += ": " + f.health.Said
+		}
+		return v
+	}
+	v := waiting(f.health.Reason(), "runs "+runs+", which is not healthy: "+f.health.Said)
+	if f.health.Refused {
+		v.state = conditions.Stalled
+	}
+	return v
 }
 
 // foreign says whether the host's path belongs to somebody else, consent or not.

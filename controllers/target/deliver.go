@@ -42,7 +42,11 @@ func (r *Reconciler) deliver(ctx context.Context, j *job, v verdict) (lesson, er
 	if err != nil {
 		return r.reportFailed(ctx, j, asFailure(err, "Deliver", v1alpha1.ReasonDeliveryFailed), began)
 	}
-	return r.reportDelivered(ctx, j, &result, began)
+	if err := r.reportDelivered(ctx, j, &result, began); err != nil {
+		return lesson{}, err
+	}
+	j.last = lesson{looked: r.Clock.Now()}
+	return r.settle(ctx, j, &result.Observation, j.last.looked.Add(r.jittered(j.interval())))
 }
 
 // orderOf says it in the driver's words.

@@ -37,6 +37,10 @@ type job struct {
 	deploy v1alpha1.DeploySpec
 	host   delivery.Host
 	owner  delivery.Owner
+	// authorities that the server of an HTTPS health check is verified by, in PEM; nil stands for the system's.
+	authorities []byte
+	// health of what is live, once it was asked for.
+	health *watch
 	// boots grows with each boot of the host.
 	boots int64
 	// fingerprint of all that, when it changes, makes waiting pointless.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/delivery"
 )
 
 const (
@@ -30,6 +31,15 @@ type lesson struct {
 	failures int
 	// after is how long to rest.
 	after time.Duration
+	// health is what is known of the host's health; nil if nobody asks for it.
+	health *watch
+	// looked is when the host itself was looked at; the time of the lesson if that is not set.
+	looked time.Time
+	// lookDue is when it is looked at again. Until then, its health is asked for with what that look found out.
+	lookDue     time.Time
+	seen        *delivery.Observation
+	host        delivery.Host
+	authorities []byte
 }
 
 // entry is what is remembered of one host.
@@ -62,7 +72,7 @@ func (m *memory) wait(t *v1alpha1.Target, fingerprint string, now time.Time) tim
 		return 0
 	}
 	if e.fingerprint != fingerprint {
-		e.failures = 0
+		e.failures, e.lookDue = 0, time.Time{}
 		m.entries[key(t)] = e
 		return 0
 	}
@@ -80,7 +90,11 @@ func (m *memory) recall(t *v1alpha1.Target) lesson {
 func (m *memory) learn(t *v1alpha1.Target, fingerprint string, now time.Time, l lesson) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entries[key(t)] = entry{lesson: l, fingerprint: fingerprint, learned: now, next: now.Add(l.after)}
+	learned := now
+	if !l.looked.IsZero() {
+		learned = l.looked
+	}
+	m.entries[key(t)] = entry{lesson: l, fingerprint: fingerprint, learned: learned, next: now.Add(l.after)}
 }
 
 // hasten ends a host's rest, unless it was looked at just now. It says whether it did.
@@ -91,7 +105,7 @@ func (m *memory) hasten(k types.NamespacedName, now time.Time) bool {
 	if !there || e.failures > 0 || now.Sub(e.learned) < freshLook || !e.next.After(now) {
 		return false
 	}
-	e.next = now
+	e.next, e.lookDue = now, time.Time{}
 	m.entries[k] = e
 	return true
 }

@@ -45,19 +45,26 @@ func (r *Reconciler) reportBegun(ctx context.Context, j *job, v verdict, began m
 	})
 }
 
-// reportDelivered writes that a delivery ended well.
-func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delivery.Result, began metav1.Time) (lesson, error) {
-	r.Metrics.Delivered(j.target, r.Clock.Since(began.Time), result.BytesReceived)
+// reportDelivered writes that a delivery ended well, or that only the host's health remains to be seen.
+func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delivery.Result, began metav1.Time) error {
+	j.handOver(r.Clock.Now())
+	if j.health == nil {
+		r.Metrics.Delivered(j.target, r.Clock.Since(began.Time), result.BytesReceived)
+	}
 	log.FromContext(ctx).Info("delivered", "host", j.target.Spec.Host.Name, "digest", j.order.Digest, "fence", j.fence,
 		"bytes", result.BytesReceived)
-	err := r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
+	return r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
 		d := j.delivery(status, began)
-		d.Outcome, d.Failures, d.Reason, d.Step = rollout.Succeeded, 0, "", ""
 		d.Steps, d.BytesReceived = steps(result.Steps), result.BytesReceived
-		done := metav1.NewTime(r.Clock.Now())
-		d.CompletionTime = &done
+		if j.health != nil {
+			d.Step = v1alpha1.StepHealth
+		} else {
+			done := metav1.NewTime(r.Clock.Now())
+			d.Outcome, d.Failures, d.Reason, d.CompletionTime = rollout.Succeeded, 0, "", &done
+		}
 		status.Delivery = d
 		j.observe(status, &result.Observation)
+		j.conclude(status, r.Clock.Now())
 		f := j.facts(&result.Observation)
 		f.status = status
 		v := decide(f)
@@ -72,7 +79,6 @@ func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delive
 		}
 		conditions.Summarize(&status.Conditions, j.generation, v.state, v.reason, v.message)
 	})
-	return lesson{known: true, after: r.jittered(j.interval())}, err
 }
 
 // reportFailed writes that a delivery failed, and says when to try again.

@@ -4,6 +4,7 @@
 package target
 
 import (
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -51,16 +52,19 @@ func (j *job) observe(status *v1alpha1.TargetStatus, seen *delivery.Observation)
 	}
 }
 
-// availability says whether the host serves a complete artifact. One whose delivery failed after the switch does not:
-// its hook is what makes the new release work.
+// availability says whether the host serves a complete artifact, and does so well as far as anybody asks. One whose delivery
+// failed after the switch does not: its hook is what makes the new release work.
 func (j *job) availability(status *v1alpha1.TargetStatus, seen *delivery.Observation) {
 	d := status.Delivery
-	half := d != nil && d.Outcome != rollout.Succeeded && d.Fence > 0 && seen.SwitchedFence == d.Fence && seen.Digest == d.Digest
+	healthy := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionHealthy)
+	half := d != nil && d.Step != v1alpha1.StepHealth && d.Outcome != rollout.Succeeded && d.Fence > 0 && seen.SwitchedFence == d.Fence && seen.Digest == d.Digest
 	switch {
 	case seen.Digest == "":
 		conditions.False(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonNothingDelivered, "nothing is live on the host")
 	case half:
 		conditions.False(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonDeliveryFailed, "switched, but the delivery did not end well")
+	case healthy != nil && healthy.Status != metav1.ConditionTrue:
+		conditions.Set(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, healthy.Status, healthy.Reason, healthy.Message)
 	default:
 		conditions.True(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonSucceeded,
 			"serves "+rollout.LabelOf(seen.Revision, seen.Commit))
@@ -73,6 +77,9 @@ func (j *job) fail(status *v1alpha1.TargetStatus, failure *delivery.Failure) {
 	if unreached(failure) {
 		conditions.False(&status.Conditions, j.generation, v1alpha1.ConditionReachable, failure.Reason, failure.Message)
 		conditions.Unknown(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, failure.Reason, "the host can't be asked")
+		if meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionHealthy) != nil {
+			conditions.Unknown(&status.Conditions, j.generation, v1alpha1.ConditionHealthy, failure.Reason, "the host can't be asked")
+		}
 	} else if failure.Step != accessStep {
 		conditions.True(&status.Conditions, j.generation, v1alpha1.ConditionReachable, v1alpha1.ReasonSucceeded, "the host answers")
 	}

@@ -21,6 +21,9 @@ var blameless = map[string]bool{
 	v1alpha1.ReasonFencedOff: true, v1alpha1.ReasonForeignOwner: true,
 }
 
+// verdicts are the reasons of failures that were looked at often enough already: the health check has its own thresholds.
+var verdicts = map[string]bool{v1alpha1.ReasonUnhealthy: true, v1alpha1.ReasonForwardingRefused: true}
+
 // Fault is a host that a Release can't be brought to.
 type Fault struct {
 	// Target is the name of the Target, Host that of the host.
@@ -166,7 +169,7 @@ func (in *Input) unreachable(h *Host) (why string, after time.Duration) {
 
 // gaveUp says whether an order failed so often, or in such a way, that the host counts as failed. It is tried on all the same.
 func (h *Host) gaveUp() bool {
-	return h.inFlight() && !blameless[h.Failure] && (h.Failures >= failedAfter || h.Failures > 0 && h.Stalled)
+	return h.inFlight() && !blameless[h.Failure] && (h.Failures >= failedAfter || h.Failures > 0 && (h.Stalled || verdicts[h.Failure]))
 }
 
 // trouble says in words what ails a host.
