@@ -65,7 +65,9 @@ func TestHTTPChecks(t *testing.T) {
 	defer stop()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/well", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "pong") })
-	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no\tdatabase", http.StatusServiceUnavailable) })
+	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no\tdatabase", http.StatusServiceUnavailable)
+	})
 	mux.HandleFunc("/there", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/bad", http.StatusFound) })
 	mux.HandleFunc("/asked", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Method, " ", r.Host, " ", r.RequestURI, " ", r.Header.Get("User-Agent"))

@@ -67,6 +67,12 @@ var failing = []simulation{
 		w.release("v2")
 		return w.run(60)
 	}},
+	{"an-unhealthy-host-is-a-verdict-and-goes-back-at-once", func() *world {
+		w := newWorld(4, number(1)).running("v1").with(rollback)
+		w.fail("v2", "health", w.names()...)
+		w.release("v2")
+		return w.run(60)
+	}},
 	{"a-release-that-fails-late-returns-every-host-in-waves", func() *world {
 		w := newWorld(8, percent("25%")).running("v1").with(rollback)
 		w.fail("v2", "hook", "web-07")

@@ -83,6 +83,10 @@ func (w *world) deliver(target *v1alpha1.Target, m *machine) bool {
 		w.attempt(target, Failed)
 		return false
 	}
+	if last := target.Status.Delivery; fault == "health" && last != nil && last.Fence == fence && last.Reason == v1alpha1.ReasonUnhealthy {
+		w.look(target, m, false) // asked again, but nothing is pulled or switched for that
+		return false
+	}
 	if m.refuses != nil && m.refuses() {
 		w.look(target, m, false)
 		w.attempt(target, Failed)
@@ -95,10 +99,13 @@ func (w *world) deliver(target *v1alpha1.Target, m *machine) bool {
 		return false
 	}
 	m.switching = m.running != "" && !m.broken // a host that served nothing loses nothing
-	m.running, m.switched, m.drifted, m.broken = order.Digest, fence, false, fault == "hook"
+	m.running, m.switched, m.drifted, m.broken = order.Digest, fence, false, fault == "hook" || fault == "health"
 	if m.broken {
 		w.look(target, m, false)
 		w.attempt(target, Failed)
+		if fault == "health" {
+			target.Status.Delivery.Reason = v1alpha1.ReasonUnhealthy
+		}
 		return false
 	}
 	w.attempt(target, Succeeded)
