@@ -29,8 +29,9 @@ import (
 const (
 	// wordTimeout bounds one call, so that a depot that hangs holds no rollout up.
 	wordTimeout = 5 * time.Second
-	// wordRetry is how long a depot that did not answer is left alone.
-	wordRetry = 30 * time.Second
+	// wordRetry is how long a depot that did not answer is left alone, doubled with each time up to maxWordRetry.
+	wordRetry    = time.Second
+	maxWordRetry = 30 * time.Second
 	// publicKey of a Secret is the public half of its private key.
 	publicKey = "ssh-publickey"
 )
@@ -48,8 +49,10 @@ type words struct {
 
 // told is what the depot was told of a Service last.
 type told struct {
-	sum    [sha256.Size]byte
-	failed time.Time
+	sum [sha256.Size]byte
+	// failures in a row, and until when the depot is left alone for them.
+	failures int
+	until    time.Time
 }
 
 func newWords(d Depot, c clock.PassiveClock, m *metrics.Metrics) *words {
@@ -72,7 +75,7 @@ func (w *words) tell(ctx context.Context, word *depot.Word) (after time.Duration
 	if last.sum == sum {
 		return 0
 	}
-	if wait := wordRetry - w.clock.Since(last.failed); wait > 0 {
+	if wait := last.until.Sub(w.clock.Now()); wait > 0 {
 		return wait
 	}
 	ctx, cancel := context.WithTimeout(ctx, wordTimeout)
@@ -80,8 +83,9 @@ func (w *words) tell(ctx context.Context, word *depot.Word) (after time.Duration
 	next := told{sum: sum}
 	if err := w.depot.SetWord(ctx, *word); err != nil {
 		w.metrics.WordsFailed()
-		log.FromContext(ctx).Info("the depot was not told what hosts should run; will try again", "error", err.Error(), "after", wordRetry)
-		next, after = told{sum: last.sum, failed: w.clock.Now()}, wordRetry
+		after = min(wordRetry<<min(last.failures, 10), maxWordRetry)
+		log.FromContext(ctx).Info("the depot was not told what hosts should run; will try again", "error", err.Error(), "after", after)
+		next = told{sum: last.sum, failures: last.failures + 1, until: w.clock.Now().Add(after)}
 	}
 	w.mu.Lock()
 	w.told[service] = next
@@ -114,7 +118,7 @@ func (r *Reconciler) word(ctx context.Context, service *v1alpha1.Service, target
 		Service: v1alpha1.UID(service.UID), Storage: cmp.Or(service.Status.StorageID, v1alpha1.UID(service.UID)),
 		Namespace: service.Namespace, Name: service.Name, Generation: service.Generation, Owner: r.OwnerID,
 		SSHUser: service.Spec.SSH.User, Keys: keys, Current: service.Status.Current,
-		Deploy: map[string]v1alpha1.DeploySpec{}, Keep: rollout.Keep(&service.Status, specs),
+		Deploy: map[string]v1alpha1.DeploySpec{}, Live: service.Spec.Deploy, Keep: rollout.Keep(&service.Status, specs),
 	}
 	if service.Spec.Adopt != nil {
 		w.AdoptFrom = service.Spec.Adopt.FromUID

@@ -107,7 +107,7 @@ fleet() { local command=$1; shift; timeout 300 "$state/bin/fleet" "$command" --d
 step "slipway standalone and the Service"
 mapfile -t environment <"$region/environment"
 setsid env "${environment[@]}" bin/slipway standalone --dir "$state/standalone" --controlplane-dir "$assets" --allow-file-sources \
-  --advertise-address "$(cat "$region/gateway")" --identity-certificates "$region/certificates" --ec2-period 2s \
+  --advertise-address "$(cat "$region/gateway")" --identity-certificates "$region/certificates" --ec2-queue-url "$(cat "$region/queue")" \
   >"$logs/standalone.log" 2>&1 </dev/null &
 standalone=$!
 echo "$standalone" >"$state/standalone.pid"

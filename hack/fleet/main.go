@@ -12,7 +12,7 @@
 //	                                                  the page of each release, in their order, and when it completed
 //
 // When it is up, DIR/environment has what the AWS SDK needs, DIR/gateway this machine's address on the instances' network (its
-// device is DIR/bridge),
+// device is DIR/bridge), DIR/queue the queue of events for --ec2-queue-url,
 // DIR/certificates what verifies identity documents, and DIR/id opens the user deploy. DIR/user-data is what instances are
 // launched with; DIR/events has what happened, a JSON object a line.
 package main
@@ -132,7 +132,7 @@ func up(ctx context.Context, dir string, options region.Options) (err error) {
 	defer server.Close()
 	// Whoever waits for the region waits for the environment: the last one.
 	for _, file := range [][2]string{
-		{"bridge", r.Subnet.Bridge}, {"gateway", r.Subnet.Gateway}, {"environment", strings.Join(r.Cloud.Environment(), "\n") + "\n"},
+		{"bridge", r.Subnet.Bridge}, {"gateway", r.Subnet.Gateway}, {"queue", region.Name + "=" + r.Queue}, {"environment", strings.Join(r.Cloud.Environment(), "\n") + "\n"},
 	} {
 		path := filepath.Join(dir, file[0])
 		if err := errors.Join(os.WriteFile(path+".new", []byte(file[1]), 0o600), os.Rename(path+".new", path)); err != nil {

@@ -120,12 +120,16 @@ func (c *Cloud) Await(ctx context.Context, instance string) string {
 
 // wait opens the actions of an instance that has come to hooks. The lock is held.
 func (c *Cloud) wait(i *Instance) {
-	if !strings.HasSuffix(i.Lifecycle, ":Wait") || len(c.open[i.ID]) > 0 {
+	if !strings.HasSuffix(i.Lifecycle, ":Wait") {
 		return
 	}
 	transition := Launching
 	if strings.Contains(i.Lifecycle, "Terminating") {
 		transition = Terminating
+	}
+	c.open[i.ID] = slices.DeleteFunc(c.open[i.ID], func(a open) bool { return a.hook.Transition != transition }) // it is beyond those
+	if len(c.open[i.ID]) > 0 {
+		return
 	}
 	for _, h := range c.hooks[i.Group] {
 		if h.Transition == transition {

@@ -50,7 +50,8 @@ func Looks(words []depot.Word, region, accountID string) []discovery.Account {
 func permitOf(word *depot.Word) *policy.Permit {
 	service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: word.Namespace, Name: word.Name}}
 	service.Spec.SSH.User = word.SSHUser
-	for _, deploy := range word.Deploy { // its path can't change
+	service.Spec.Deploy = word.Live
+	for _, deploy := range word.Deploy { // of a manager that does not tell the live one; the path can't change
 		service.Spec.Deploy = deploy
 	}
 	policies := make([]v1alpha1.TargetPolicy, len(word.Policies))

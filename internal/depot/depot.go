@@ -112,6 +112,8 @@ type Word struct {
 	// Records are what hosts were ordered to run besides; Deploy has each record's frozen spec by its name.
 	Records []v1alpha1.ReleaseRecord       `json:"records,omitempty"`
 	Deploy  map[string]v1alpha1.DeploySpec `json:"deploy,omitempty"`
+	// Live is the Service's spec as it is now: what hosts go by that have no order yet.
+	Live v1alpha1.DeploySpec `json:"live,omitzero"`
 	// Keep lists digests that hosts must not prune.
 	Keep []string `json:"keep,omitempty"`
 	// Hosts that the manager knows, in the order of their ids.

@@ -59,7 +59,7 @@ func newScaled(t *testing.T) *scaled {
 	address := net.JoinHostPort(s.fleet.Gateway, "2222")
 	s.run("depot", env.Depot(t), "depot", "--data", filepath.Join(s.dir, "depot"), "--listen", address, "--advertise", address,
 		"--health-address", "0", "--identity-certificates", s.region.Certificates)
-	s.manager("manager-1")
+	s.manager("manager-1", "--ec2-period", "1m", "--ec2-queue-url", region.Name+"="+s.region.Queue)
 	s.site()
 	return s
 }
@@ -73,7 +73,9 @@ func (s *scaled) site() {
 	s.service = s.blog()
 	s.service.Spec.Targets = []v1alpha1.TargetSource{{EC2: &v1alpha1.EC2Source{
 		Region: region.Name, AutoScalingGroup: "web", Tags: map[string]v1alpha1.TagValue{"Role": "blog"},
+		LaunchHook: region.LaunchHook, TerminateHook: region.TerminateHook,
 	}}}
+	s.service.Spec.Deploy.HealthCheck = &v1alpha1.HealthCheck{HTTP: &v1alpha1.HTTPCheck{Port: 80}, Interval: metav1.Duration{Duration: time.Second}}
 	s.service.Spec.SSH.HostKeys.Policy = v1alpha1.HostKeysBound
 	s.service.Spec.Deploy.Path = "/var/www/site"
 	s.service.Spec.Deploy.ServeUnits = []string{"nginx.service"}

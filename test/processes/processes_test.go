@@ -21,6 +21,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,6 +60,7 @@ type cluster struct {
 func bare(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, g: NewWithT(t), dir: t.TempDir(), client: env.Client(t), namespace: env.Namespace(t)}
+	t.Cleanup(c.forget)
 	// The lease of an earlier test, whose managers were killed, is not one of a manager of this one.
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "slipway-system", Name: "slipway-manager"}}
 	c.g.Expect(client.IgnoreNotFound(c.client.Delete(t.Context(), lease))).To(Succeed())
@@ -68,6 +70,30 @@ func bare(t *testing.T) *cluster {
 	out, err := build.CombinedOutput()
 	c.g.Expect(err).NotTo(HaveOccurred(), string(out))
 	return c
+}
+
+// forget removes what the test declared: nobody empties a deleted namespace here, and the manager of a later test would take it
+// for its own.
+func (c *cluster) forget() {
+	ctx := context.Background()
+	var services v1alpha1.ServiceList
+	var targets v1alpha1.TargetList
+	c.g.Expect(c.client.List(ctx, &services, client.InNamespace(c.namespace))).To(Succeed())
+	c.g.Expect(c.client.List(ctx, &targets, client.InNamespace(c.namespace))).To(Succeed())
+	var objects []client.Object
+	for i := range services.Items {
+		objects = append(objects, &services.Items[i])
+	}
+	for i := range targets.Items {
+		objects = append(objects, &targets.Items[i])
+	}
+	for _, object := range objects {
+		c.g.Expect(client.IgnoreNotFound(c.client.Delete(ctx, object))).To(Succeed())
+		nobodyLeft := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+		c.g.Expect(client.IgnoreNotFound(c.client.Patch(ctx, object, nobodyLeft))).To(Succeed())
+	}
+	policy := &v1alpha1.TargetPolicy{ObjectMeta: metav1.ObjectMeta{Name: c.namespace}}
+	c.g.Expect(client.IgnoreNotFound(c.client.Delete(ctx, policy))).To(Succeed())
 }
 
 func newCluster(t *testing.T, depotFlags ...string) *cluster {
@@ -125,9 +151,9 @@ func (c *cluster) run(name string, config *rest.Config, args ...string) *exec.Cm
 }
 
 // manager starts a manager.
-func (c *cluster) manager(name string) *exec.Cmd {
-	return c.run(name, env.Manager(c.t), "manager", "--metrics-address", "0", "--health-address", "0", "--slipway-image", "slipway:test",
-		"--lease-duration", "6s", "--lease-renew-deadline", "4s", "--lease-retry-period", "1s", "--ec2-period", "1s")
+func (c *cluster) manager(name string, more ...string) *exec.Cmd {
+	return c.run(name, env.Manager(c.t), append([]string{"manager", "--metrics-address", "0", "--health-address", "0", "--slipway-image", "slipway:test",
+		"--lease-duration", "6s", "--lease-renew-deadline", "4s", "--lease-retry-period", "1s", "--ec2-period", "1s"}, more...)...)
 }
 
 // leader waits until somebody other than not holds the lease.

@@ -6,7 +6,6 @@ package region
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/slipway-dev/slipway/internal/awstest"
 	"github.com/slipway-dev/slipway/test/instances"
@@ -71,6 +70,8 @@ func (r *Region) live(ctx context.Context, m *member) {
 		return // all instances end
 	}
 	r.enter(m, "Terminating")
+	r.Cloud.Change(m.id, func(c *awstest.Instance) { c.Lifecycle = "Terminating:Wait" })
+	r.Cloud.Await(r.ctx, m.id)
 	r.Cloud.Change(m.id, func(c *awstest.Instance) { c.State = "shutting-down" })
 	if err := i.Shutdown(r.ctx); err != nil {
 		r.fail(err)
@@ -82,19 +83,16 @@ func (r *Region) live(ctx context.Context, m *member) {
 	r.record(m, "terminated", "")
 }
 
-// proceed watches an instance until its launch hook is completed, and says whether it is to be put in service. The hook's
-// agent here is the instance itself, which is done when its web server serves a page.
+// proceed watches an instance until its launch hook is completed, and says whether it is to be put in service.
 func (r *Region) proceed(ctx context.Context, m *member) bool {
-	for {
-		if _, ok := page(r.look(m)); ok {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(lookEvery):
-		}
-	}
+	waiting, stop := context.WithCancel(ctx)
+	result := make(chan string, 1)
+	go func() {
+		defer stop()
+		result <- r.Cloud.Await(waiting, m.id)
+	}()
+	r.watch(waiting, m)
+	return <-result == "CONTINUE"
 }
 
 // enter moves an instance to the next state of its life cycle.

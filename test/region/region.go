@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/slipway-dev/slipway/internal/awstest"
 	"github.com/slipway-dev/slipway/test/instances"
@@ -23,6 +24,12 @@ import (
 
 // Name of the region.
 const Name = "ap-northeast-1"
+
+// Hooks of the group.
+const (
+	LaunchHook    = "slipway-up"
+	TerminateHook = "slipway-down"
+)
 
 // Options of a Region.
 type Options struct {
@@ -46,6 +53,8 @@ type Region struct {
 	Subnet *instances.Subnet
 	// Certificates is a directory for the depot's --identity-certificates.
 	Certificates string
+	// Queue is the URL of the queue that is told what happens to the group's instances.
+	Queue string
 
 	options Options
 	image   *instances.Image
@@ -83,6 +92,11 @@ func (r *Region) start(ctx context.Context, dir string) error {
 	if err := os.WriteFile(filepath.Join(r.Certificates, Name+".pem"), r.Cloud.IdentityCertificate(Name), 0o644); err != nil {
 		return err
 	}
+	// Who does not answer at a hook is ended at launch, and ends anyway.
+	r.Cloud.AddHook(r.options.Group, awstest.Hook{Name: LaunchHook, Timeout: 5 * time.Minute})
+	r.Cloud.AddHook(r.options.Group, awstest.Hook{Name: TerminateHook, Transition: awstest.Terminating, Timeout: time.Minute, Default: "CONTINUE"})
+	r.Queue = r.Cloud.AddQueue("events")
+	r.Cloud.Tell(r.Queue)
 	debian, err := instances.Debian(ctx)
 	if err != nil {
 		return err

@@ -214,15 +214,18 @@ func (d *Desk) write(host *guest, out io.Writer) error {
 	for i := range host.words {
 		word := &host.words[i]
 		name := word.Namespace + "/" + word.Name
-		order := boot.Order(word, host.id)
-		if order == nil {
-			host.remarks = append(host.remarks, name+": no Release has completed yet")
-			continue
+		order, deploy := boot.Order(word, host.id), word.Live
+		if order != nil {
+			deploy = order.Deploy
 		}
-		for _, unit := range order.Deploy.ServeUnits {
+		for _, unit := range deploy.ServeUnits { // also where nothing can be served yet: it counts from the next boot on
 			if !slices.Contains(units, unit) {
 				units = append(units, unit)
 			}
+		}
+		if order == nil {
+			host.remarks = append(host.remarks, name+": no Release has completed yet")
+			continue
 		}
 		order.Depot = d.Endpoint()
 		order.PullKey = func(_ v1alpha1.UID, digest string, valid time.Duration) ([]byte, []byte, error) {

@@ -196,11 +196,15 @@ func TestAHostRunsWhatItWasOrdered(t *testing.T) {
 		w.Records = []v1alpha1.ReleaseRecord{{Release: "blog-2", Digest: digest("2"), Frozen: "f1"}}
 		w.Hosts = []depot.HostWord{{ID: id, Digest: digest("2"), Frozen: "f1", Fence: 7}}
 	})
-	d.word("new", func(w *depot.Word) { w.Current, w.Sources[0].Tags = nil, map[string]v1alpha1.TagValue{"Other": "x"} })
+	d.word("new", func(w *depot.Word) {
+		w.Current, w.Sources[0].Tags, w.Deploy = nil, map[string]v1alpha1.TagValue{"Other": "x"}, nil
+		w.Live = v1alpha1.DeploySpec{Path: "/srv/new", ServeUnits: []string{"php8.3-fpm.service"}}
+	})
 	out, err := d.boot(d.key(), id)
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(out).To(And(ContainSubstring("\ndigest 1\n"+digest("2")+"\n"), ContainSubstring("\nfence 1\n7\n")), "it was promoted before")
 	d.Expect(out).To(ContainSubstring("say web/new: no Release has completed yet\n"))
+	d.Expect(out).To(HavePrefix("units nginx.service php8.3-fpm.service\n"), "at the next boot it waits for both")
 }
 
 func TestWhoIsNotWhoItSaysIsRefused(t *testing.T) {
