@@ -68,6 +68,12 @@ const (
 	ReasonFailed = "Failed"
 	// ReasonPaused says that a person paused it.
 	ReasonPaused = "Paused"
+	// ReasonLocked says that a lock of the Service or its namespace keeps the rollout from beginning.
+	ReasonLocked = "Locked"
+	// ReasonWindowClosed says that the rollout begins when a window of the Service opens.
+	ReasonWindowClosed = "WindowClosed"
+	// ReasonOverridden says that a person let the Release through a lock or a closed window.
+	ReasonOverridden = "Overridden"
 	// ReasonAborted says that a person aborted it.
 	ReasonAborted = "Aborted"
 	// ReasonSuperseded says that a newer Release took its place.

@@ -7,7 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused and abort.
+// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort and an
+// override that is added.
 // +kubebuilder:validation:XValidation:rule="self.service == oldSelf.service",message="a Release is a record and can't be changed: create a new Release for the other Service"
 // +kubebuilder:validation:XValidation:rule="self.revision == oldSelf.revision",message="a Release is a record and can't be changed: create a new Release for the other revision"
 // +kubebuilder:validation:XValidation:rule="has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)",message="a Release is a record: its reason can't be changed"
@@ -15,6 +16,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="a Release is a record: requestedBy can't be changed"
 // +kubebuilder:validation:XValidation:rule="(has(self.allowShrink) && self.allowShrink) == (has(oldSelf.allowShrink) && oldSelf.allowShrink)",message="a Release is a record: create a new Release to allow a shrunken artifact"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.override) || (has(self.override) && self.override == oldSelf.override)",message="an override is on record and can't be changed or taken back: create a new Release"
 type ReleaseSpec struct {
 	// Service is the name of the Service, in the same namespace.
 	// +required
@@ -43,6 +45,9 @@ type ReleaseSpec struct {
 	// it: an empty or broken build must not delete a site.
 	// +optional
 	AllowShrink bool `json:"allowShrink,omitempty"`
+	// Override lets the Release through a lock or a closed window.
+	// +optional
+	Override *Override `json:"override,omitempty"`
 	// Paused: Targets in flight finish, no more are started.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
@@ -219,6 +224,9 @@ type ReleaseStatus struct {
 	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
 	// +optional
 	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
+	// HeldUntil is when the lock or the closed window that holds the Release up ends by itself.
+	// +optional
+	HeldUntil *metav1.Time `json:"heldUntil,omitempty"`
 	// ProgressTime is when a Target last became ready in this rollout.
 	// +optional
 	ProgressTime *metav1.Time `json:"progressTime,omitempty"`

@@ -47,6 +47,14 @@ type ServiceSpec struct {
 	// +kubebuilder:default={}
 	Rollout RolloutSpec `json:"rollout,omitzero"`
 
+	// Lock keeps every rollout from beginning. Default: none.
+	// +optional
+	Lock *Lock `json:"lock,omitempty"`
+
+	// Windows say when rollouts may begin. Default: at any time.
+	// +optional
+	Windows *Windows `json:"windows,omitempty"`
+
 	// RevisionHistoryLimit is how many finished Releases made by the controller are kept. People's own Releases are
 	// never deleted by it. Default 10.
 	// +optional

@@ -221,8 +221,11 @@ func phaseOf(release *v1alpha1.Release) string {
 	if finished(release) {
 		return conditions.Get(list, v1alpha1.ConditionFinished).Reason
 	}
-	if conditions.Get(list, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonPaused {
+	switch conditions.Get(list, v1alpha1.ConditionReady).Reason {
+	case v1alpha1.ReasonPaused:
 		return "Paused"
+	case v1alpha1.ReasonLocked, v1alpha1.ReasonWindowClosed:
+		return "Held"
 	}
 	if release.Status.Rollback != nil {
 		return "RollingBack"

@@ -28,6 +28,8 @@ type life struct {
 	progressed bool
 	// phase that runs now, by its condition.
 	phase string
+	// gates of the Service as they stand now.
+	gates gates
 }
 
 // gather reads what the phases look at.
@@ -59,7 +61,10 @@ func (r *Reconciler) gather(ctx context.Context, release *v1alpha1.Release) (*li
 			l.targets = append(l.targets, target)
 		}
 	}
-	return l, nil
+	if l.service != nil {
+		l.gates, err = r.gatesOf(ctx, l.service)
+	}
+	return l, err
 }
 
 // uid of the Release, in the API's own type.
@@ -107,13 +112,13 @@ func published(release *v1alpha1.Release) bool {
 	return conditions.IsTrue(release.Status.Conditions, v1alpha1.ConditionPublished)
 }
 
-// through says whether a Release is published and no gate holds it, so that it may take the slot from an older one.
-func through(release *v1alpha1.Release) bool {
+// ready says whether a Release is published and nobody keeps it from its rollout, gates of the Service apart.
+func ready(release *v1alpha1.Release) bool {
 	return published(release) && !finished(release) && !release.Spec.Paused && !release.Spec.Abort && release.DeletionTimestamp.IsZero()
 }
 
-// newer is the newest Release that takes this one's place: one with a higher sequence that is through its gates, holds
-// the slot or has completed.
+// newer is the newest Release that takes this one's place: one with a higher sequence that is ready, holds the slot or has
+// completed. A Release that holds the slot gives it to none that a gate holds.
 func (l *life) newer() string {
 	if !l.bound() || l.release.Status.Sequence == 0 {
 		return ""
@@ -126,7 +131,8 @@ func (l *life) newer() string {
 	}
 	for i := range l.others {
 		other := &l.others[i]
-		if other.Status.ServiceUID == l.release.Status.ServiceUID && other.Status.Sequence > l.release.Status.Sequence && through(other) {
+		if other.Status.ServiceUID == l.release.Status.ServiceUID && other.Status.Sequence > l.release.Status.Sequence &&
+			ready(other) && (!l.holdsSlot() || l.gates.holding(other) == nil) {
 			return other.Name
 		}
 	}

@@ -119,9 +119,15 @@ func (r *Reconciler) takeSlot(ctx context.Context, l *life) outcome {
 		return wait(time.Minute, v1alpha1.ReasonPaused, "paused before the rollout; set spec.paused to false to go on").within(0)
 	}
 	if rolling := l.service.Status.Rolling; rolling != nil {
+		l.release.Status.HeldUntil = nil
 		return wait(2*time.Second, v1alpha1.ReasonWaitingForSlot, "Release "+rolling.Release+" is being rolled out")
 	}
 	now := metav1.NewTime(r.Clock.Now())
+	if hold := l.gates.holding(l.release); hold != nil {
+		l.release.Status.HeldUntil = hold.until
+		return wait(hold.after(now.Time), hold.reason, hold.message).within(0)
+	}
+	l.release.Status.HeldUntil = nil
 	changed := l.service.DeepCopy()
 	changed.Status.Rolling = &v1alpha1.ReleaseRecord{
 		Release: l.release.Name, UID: l.uid(), Sequence: l.release.Status.Sequence, Revision: string(l.release.Spec.Revision),
@@ -132,6 +138,7 @@ func (r *Reconciler) takeSlot(ctx context.Context, l *life) outcome {
 		return retry(v1alpha1.ReasonProgressing, err)
 	}
 	l.release.Status.ProgressTime = &now
+	r.tellOverride(l)
 	return persist(v1alpha1.ReasonRollingOut, fmt.Sprintf("rolling out to %d Targets", len(l.targets)))
 }
 

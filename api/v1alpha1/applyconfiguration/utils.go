@@ -71,6 +71,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.InstanceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Lock"):
+		return &apiv1alpha1.LockApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Override"):
+		return &apiv1alpha1.OverrideApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PathOwner"):
 		return &apiv1alpha1.PathOwnerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Release"):
@@ -139,6 +143,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.WaveApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WaveMember"):
 		return &apiv1alpha1.WaveMemberApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Window"):
+		return &apiv1alpha1.WindowApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Windows"):
+		return &apiv1alpha1.WindowsApplyConfiguration{}
 
 	}
 	return nil

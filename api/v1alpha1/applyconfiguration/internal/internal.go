@@ -381,6 +381,8 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.FailurePolicy
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Gate
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.GitSource
   map:
     fields:
@@ -529,6 +531,33 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Lock
+  map:
+    fields:
+    - name: owner
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Override
+  map:
+    fields:
+    - name: by
+      type:
+        scalar: string
+    - name: gates
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.Gate
+          elementRelationship: associative
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.PathOwner
   map:
     fields:
@@ -626,6 +655,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: allowShrink
       type:
         scalar: boolean
+    - name: override
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.Override
     - name: paused
       type:
         scalar: boolean
@@ -676,6 +708,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: frozen
       type:
         scalar: string
+    - name: heldUntil
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: observedGeneration
       type:
         scalar: numeric
@@ -879,6 +914,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: deploy
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.DeploySpec
+    - name: lock
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.Lock
     - name: revision
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Revision
@@ -902,6 +940,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetSource
           elementRelationship: atomic
+    - name: windows
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.Windows
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ServiceStatus
   map:
     fields:
@@ -1270,6 +1311,37 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Window
+  map:
+    fields:
+    - name: duration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: reason
+      type:
+        scalar: string
+    - name: schedule
+      type:
+        scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Windows
+  map:
+    fields:
+    - name: allow
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.Window
+          elementRelationship: atomic
+    - name: deny
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.Window
+          elementRelationship: atomic
+    - name: timeZone
+      type:
+        scalar: string
+      default: UTC
 - name: io.k8s.api.core.v1.ResourceList
   map:
     elementType:

@@ -12,7 +12,8 @@ import (
 // ReleaseSpecApplyConfiguration represents a declarative configuration of the ReleaseSpec type for use
 // with apply.
 //
-// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused and abort.
+// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort and an
+// override that is added.
 type ReleaseSpecApplyConfiguration struct {
 	// Service is the name of the Service, in the same namespace.
 	Service *string `json:"service,omitempty"`
@@ -28,6 +29,8 @@ type ReleaseSpecApplyConfiguration struct {
 	// AllowShrink accepts an artifact with less than half the files of the Service's last one, which is refused without
 	// it: an empty or broken build must not delete a site.
 	AllowShrink *bool `json:"allowShrink,omitempty"`
+	// Override lets the Release through a lock or a closed window.
+	Override *OverrideApplyConfiguration `json:"override,omitempty"`
 	// Paused: Targets in flight finish, no more are started.
 	Paused *bool `json:"paused,omitempty"`
 	// Abort: stop here for good. Targets that were switched stay on the new artifact, the others on the old one.
@@ -85,6 +88,14 @@ func (b *ReleaseSpecApplyConfiguration) WithRebuild(value string) *ReleaseSpecAp
 // If called multiple times, the AllowShrink field is set to the value of the last call.
 func (b *ReleaseSpecApplyConfiguration) WithAllowShrink(value bool) *ReleaseSpecApplyConfiguration {
 	b.AllowShrink = &value
+	return b
+}
+
+// WithOverride sets the Override field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Override field is set to the value of the last call.
+func (b *ReleaseSpecApplyConfiguration) WithOverride(value *OverrideApplyConfiguration) *ReleaseSpecApplyConfiguration {
+	b.Override = value
 	return b
 }
 

@@ -52,6 +52,8 @@ type ReleaseStatusApplyConfiguration struct {
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
 	WaitingSince *metav1.Time `json:"waitingSince,omitempty"`
+	// HeldUntil is when the lock or the closed window that holds the Release up ends by itself.
+	HeldUntil *metav1.Time `json:"heldUntil,omitempty"`
 	// ProgressTime is when a Target last became ready in this rollout.
 	ProgressTime *metav1.Time `json:"progressTime,omitempty"`
 	// CompletionTime is when the Release ended.
@@ -215,6 +217,14 @@ func (b *ReleaseStatusApplyConfiguration) WithStartTime(value metav1.Time) *Rele
 // If called multiple times, the WaitingSince field is set to the value of the last call.
 func (b *ReleaseStatusApplyConfiguration) WithWaitingSince(value metav1.Time) *ReleaseStatusApplyConfiguration {
 	b.WaitingSince = &value
+	return b
+}
+
+// WithHeldUntil sets the HeldUntil field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HeldUntil field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithHeldUntil(value metav1.Time) *ReleaseStatusApplyConfiguration {
+	b.HeldUntil = &value
 	return b
 }
 

@@ -32,6 +32,10 @@ type ServiceSpecApplyConfiguration struct {
 	Boot *BootSpecApplyConfiguration `json:"boot,omitempty"`
 	// Rollout says how many hosts may change at once, and for how long one rollout may make no progress.
 	Rollout *RolloutSpecApplyConfiguration `json:"rollout,omitempty"`
+	// Lock keeps every rollout from beginning. Default: none.
+	Lock *LockApplyConfiguration `json:"lock,omitempty"`
+	// Windows say when rollouts may begin. Default: at any time.
+	Windows *WindowsApplyConfiguration `json:"windows,omitempty"`
 	// RevisionHistoryLimit is how many finished Releases made by the controller are kept. People's own Releases are
 	// never deleted by it. Default 10.
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
@@ -112,6 +116,22 @@ func (b *ServiceSpecApplyConfiguration) WithBoot(value *BootSpecApplyConfigurati
 // If called multiple times, the Rollout field is set to the value of the last call.
 func (b *ServiceSpecApplyConfiguration) WithRollout(value *RolloutSpecApplyConfiguration) *ServiceSpecApplyConfiguration {
 	b.Rollout = value
+	return b
+}
+
+// WithLock sets the Lock field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Lock field is set to the value of the last call.
+func (b *ServiceSpecApplyConfiguration) WithLock(value *LockApplyConfiguration) *ServiceSpecApplyConfiguration {
+	b.Lock = value
+	return b
+}
+
+// WithWindows sets the Windows field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Windows field is set to the value of the last call.
+func (b *ServiceSpecApplyConfiguration) WithWindows(value *WindowsApplyConfiguration) *ServiceSpecApplyConfiguration {
+	b.Windows = value
 	return b
 }
 

@@ -1,0 +1,104 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Annotations of a Namespace that lock all of its Services: the reason, which makes the lock, and optionally who locked, and
+// until when, as in 2026-12-31T18:00:00+09:00.
+const (
+	AnnotationLock      = "slipway.dev/lock"
+	AnnotationLockOwner = "slipway.dev/lock-owner"
+	AnnotationLockUntil = "slipway.dev/lock-until"
+)
+
+// Lock keeps every rollout of a Service from beginning, whoever asks for it. One that has begun goes on, automatic rollbacks
+// included: half a release is no safe state.
+type Lock struct {
+	// Reason for people.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Reason string `json:"reason"`
+	// Owner is whom to ask.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Owner string `json:"owner,omitempty"`
+	// Until is when the lock ends by itself. Default: when somebody takes it away.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+}
+
+// Windows say when rollouts of a Service may begin: while a window of allow is open, or at any time if there is none, and no
+// window of deny is. A rollout that has begun goes on when its window closes.
+// +kubebuilder:validation:XValidation:rule="has(self.allow) || has(self.deny)",message="name windows to allow or to deny"
+type Windows struct {
+	// TimeZone of the schedules, by its IANA name, such as Asia/Tokyo. Default UTC.
+	// +optional
+	// +kubebuilder:default=UTC
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`
+	TimeZone string `json:"timeZone,omitempty"`
+	// Allow: rollouts begin only while one of these is open.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Allow []Window `json:"allow,omitempty"`
+	// Deny: no rollout begins while one of these is open, whatever allow says.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Deny []Window `json:"deny,omitempty"`
+}
+
+// Window is open for a while from each time of a schedule on.
+type Window struct {
+	// Schedule has cron's five fields: minute, hour, day of the month, month, day of the week; such as "0 10 * * MON-FRI".
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-5]?[0-9*][0-9*,/-]* [0-9*][0-9*,/-]* [0-9*?][0-9*?,/-]* [0-9A-Za-z*][0-9A-Za-z*,/-]* [0-9A-Za-z*?][0-9A-Za-z*?,/-]*$')",message="must be cron's five fields (minute, hour, day of the month, month, day of the week), such as '0 10 * * MON-FRI'"
+	Schedule string `json:"schedule"`
+	// Duration for which it is open.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('744h')",message="must be between 1m and 744h"
+	Duration metav1.Duration `json:"duration"`
+	// Reason for people: why nothing is released then.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason,omitempty"`
+}
+
+// Gate is what can hold a Release up.
+// +kubebuilder:validation:Enum=Lock;Window
+type Gate string
+
+const (
+	// GateLock is a lock of the Service or its namespace.
+	GateLock Gate = "Lock"
+	// GateWindow are the Service's windows.
+	GateWindow Gate = "Window"
+)
+
+// Override lets a Release through gates that hold it. It can be given later, and not be taken back.
+type Override struct {
+	// By is who says so: the name of the user who writes this. The cluster checks it, and that he has the verb override.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	By string `json:"by"`
+	// Reason for the record.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Reason string `json:"reason"`
+	// Gates that the Release goes through.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	Gates []Gate `json:"gates"`
+}

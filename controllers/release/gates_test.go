@@ -1,0 +1,141 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package release
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+func TestGates(t *testing.T) {
+	monday := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC) // noon in Tokyo
+	until := func(hour int) *metav1.Time {
+		return &metav1.Time{Time: time.Date(2026, 11, 23, hour, 0, 0, 0, time.UTC)}
+	}
+	mornings := &v1alpha1.Windows{TimeZone: "Asia/Tokyo", Allow: []v1alpha1.Window{{Schedule: "0 9 * * MON-FRI", Duration: metav1.Duration{Duration: time.Hour}}}}
+	for name, c := range map[string]struct {
+		lock        *v1alpha1.Lock
+		annotations map[string]string
+		windows     *v1alpha1.Windows
+		override    []v1alpha1.Gate
+		reason      string // empty: it may begin
+		says        string
+		until       *metav1.Time
+	}{
+		"nothing holds it": {},
+		"locked":           {lock: &v1alpha1.Lock{Reason: "incident 42", Owner: "alice"}, reason: v1alpha1.ReasonLocked, says: "the Service is locked by alice: incident 42"},
+		"locked for a while": {
+			lock: &v1alpha1.Lock{Reason: "inventory", Until: until(5)}, reason: v1alpha1.ReasonLocked,
+			says: "the Service is locked until 2026-11-23 05:00 UTC: inventory", until: until(5),
+		},
+		"the lock is over": {lock: &v1alpha1.Lock{Reason: "inventory", Until: until(3)}},
+		"its namespace is locked": {
+			annotations: map[string]string{v1alpha1.AnnotationLock: "sale", v1alpha1.AnnotationLockOwner: "bob", v1alpha1.AnnotationLockUntil: "2026-11-23T14:00:00+09:00"},
+			reason:      v1alpha1.ReasonLocked, says: "namespace web is locked by bob until 2026-11-23 05:00 UTC: sale", until: until(5),
+		},
+		"that is over too":           {annotations: map[string]string{v1alpha1.AnnotationLock: "sale", v1alpha1.AnnotationLockUntil: "2026-11-23T11:00:00+09:00"}},
+		"until when nobody can read": {annotations: map[string]string{v1alpha1.AnnotationLock: "sale", v1alpha1.AnnotationLockUntil: "tomorrow"}, reason: v1alpha1.ReasonLocked, says: `is no time like`},
+		"out of its window": {
+			windows: mornings, reason: v1alpha1.ReasonWindowClosed, says: "no window is open now; it begins at Tue 2026-11-24 09:00 JST",
+			until: &metav1.Time{Time: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)},
+		},
+		"a window that nobody can read": {windows: &v1alpha1.Windows{TimeZone: "Asia/Tokio"}, reason: v1alpha1.ReasonWindowClosed, says: `no time zone "Asia/Tokio"`},
+		"overridden":                    {windows: mornings, override: []v1alpha1.Gate{v1alpha1.GateWindow}},
+		"another gate is overridden": {
+			windows: mornings, override: []v1alpha1.Gate{v1alpha1.GateLock}, reason: v1alpha1.ReasonWindowClosed,
+			until: &metav1.Time{Time: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)},
+		},
+		"one of two is overridden": {
+			lock: &v1alpha1.Lock{Reason: "incident"}, windows: mornings, override: []v1alpha1.Gate{v1alpha1.GateWindow}, reason: v1alpha1.ReasonLocked,
+		},
+		"both are": {
+			lock: &v1alpha1.Lock{Reason: "incident"}, windows: mornings, override: []v1alpha1.Gate{v1alpha1.GateWindow, v1alpha1.GateLock},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "web"}, Spec: v1alpha1.ServiceSpec{Lock: c.lock, Windows: c.windows}}
+			release := &v1alpha1.Release{}
+			if c.override != nil {
+				release.Spec.Override = &v1alpha1.Override{By: "carol", Reason: "hotfix", Gates: c.override}
+			}
+			h := gatesAt(service, c.annotations, monday).holding(release)
+			if c.reason == "" {
+				g.Expect(h).To(BeNil())
+				return
+			}
+			g.Expect(h).NotTo(BeNil())
+			g.Expect(h.reason).To(Equal(c.reason))
+			g.Expect(h.message).To(ContainSubstring(c.says))
+			if c.until == nil {
+				g.Expect(h.until).To(BeNil())
+			} else {
+				g.Expect(h.until.Time).To(BeTemporally("==", c.until.Time))
+			}
+			g.Expect(h.after(monday)).To(And(BeNumerically(">", 0), BeNumerically("<=", time.Minute)))
+		})
+	}
+}
+
+// lock locks the Service, or unlocks it with an empty reason.
+func (w *world) lock(reason string) {
+	w.g.Expect(w.write(func() error {
+		service := w.blog()
+		service.Spec.Lock = nil
+		if reason != "" {
+			service.Spec.Lock = &v1alpha1.Lock{Reason: reason, Owner: "alice"}
+		}
+		return w.client.Update(w.t.Context(), service)
+	})).To(Succeed())
+}
+
+// A lock holds a Release up that is built already; when it is gone the Release begins by itself.
+func TestALockHoldsARelease(t *testing.T) {
+	w := newWorld(t)
+	w.service(2)
+	w.lock("incident 42")
+	w.release("blog-1", "v1")
+	w.until(func() bool { return w.get("blog-1").Status.Phase == "Held" })
+	for range 5 {
+		w.pass()
+		w.moveTargets()
+	}
+	w.g.Expect(w.describe()).To(ContainSubstring("blog-1: Held: Locked: the Service is locked by alice: incident 42"))
+	w.g.Expect(w.blog().Status.Rolling).To(BeNil())
+	w.g.Expect(w.get("blog-1").Status.Artifact).NotTo(BeNil(), "it was built meanwhile")
+	w.lock("")
+	w.until(func() bool { return w.outcome("blog-1") == v1alpha1.ReasonSucceeded })
+	w.g.Expect(w.get("blog-1").Status.HeldUntil).To(BeNil())
+}
+
+// A rollout that has begun goes on under a lock, and gives its slot to no Release that is held; of those that wait, the newest goes.
+func TestAHeldReleaseTakesNobodysPlace(t *testing.T) {
+	w := newWorld(t)
+	w.service(3)
+	w.release("blog-1", "v1")
+	w.until(func() bool { return w.blog().Status.Rolling != nil })
+	w.lock("incident 42")
+	w.release("blog-2", "v2")
+	w.until(func() bool {
+		return w.outcome("blog-1") == v1alpha1.ReasonSucceeded && w.get("blog-2").Status.Phase == "Held"
+	})
+	w.release("blog-3", "v3")
+	w.until(func() bool {
+		return w.outcome("blog-2") == v1alpha1.ReasonSuperseded && w.get("blog-3").Status.Phase == "Held"
+	})
+
+	w.release("blog-4", "v4") // it may go through, and the others not
+	w.g.Expect(w.write(func() error {
+		release := w.get("blog-4")
+		release.Spec.Override = &v1alpha1.Override{By: "carol", Reason: "hotfix", Gates: []v1alpha1.Gate{v1alpha1.GateLock}}
+		return w.client.Update(w.t.Context(), release)
+	})).To(Succeed())
+	w.until(func() bool { return w.outcome("blog-4") == v1alpha1.ReasonSucceeded })
+	w.g.Expect(w.outcome("blog-3")).To(Equal(v1alpha1.ReasonSuperseded))
+}

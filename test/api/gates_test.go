@@ -1,0 +1,102 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/test/env"
+)
+
+func TestWindowsRefuseBadInputAtTheDoor(t *testing.T) {
+	good := func() *v1alpha1.Window {
+		return &v1alpha1.Window{Schedule: "0 10 * * MON-FRI", Duration: metav1.Duration{Duration: time.Hour}}
+	}
+	for name, c := range map[string]struct {
+		change func(*v1alpha1.Windows, *v1alpha1.Window)
+		says   string // empty: it is good
+	}{
+		"good":              {func(*v1alpha1.Windows, *v1alpha1.Window) {}, ""},
+		"steps and lists":   {func(_ *v1alpha1.Windows, w *v1alpha1.Window) { w.Schedule = "*/5 0-23/2 1,15 JAN,6 ?" }, ""},
+		"none":              {func(s *v1alpha1.Windows, w *v1alpha1.Window) { w.Schedule = ""; s.Allow = nil }, "name windows to allow or to deny"},
+		"four fields":       {func(_ *v1alpha1.Windows, w *v1alpha1.Window) { w.Schedule = "0 10 * *" }, "five fields"},
+		"a macro":           {func(_ *v1alpha1.Windows, w *v1alpha1.Window) { w.Schedule = "@daily" }, "five fields"},
+		"a zone in front":   {func(_ *v1alpha1.Windows, w *v1alpha1.Window) { w.Schedule = "TZ=UTC 0 10 * * *" }, "five fields"},
+		"no time":           {func(_ *v1alpha1.Windows, w *v1alpha1.Window) { w.Duration.Duration = time.Second }, "between 1m and 744h"},
+		"a zone of its own": {func(s *v1alpha1.Windows, _ *v1alpha1.Window) { s.TimeZone = "../../etc/passwd" }, "timeZone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			service, w := newService(env.Namespace(t), "blog"), good()
+			service.Spec.Windows = &v1alpha1.Windows{Allow: []v1alpha1.Window{{}}}
+			c.change(service.Spec.Windows, w)
+			if service.Spec.Windows.Allow != nil {
+				service.Spec.Windows.Allow[0] = *w
+			}
+			err := env.Client(t).Create(t.Context(), service)
+			if c.says == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(service.Spec.Windows.TimeZone).To(Equal("UTC"))
+			} else {
+				g.Expect(err).To(MatchError(ContainSubstring(c.says)))
+			}
+		})
+	}
+}
+
+// Who overrides a gate does so in his own name, and may; what he said stays.
+func TestAnOverrideIsInOnesOwnName(t *testing.T) {
+	g := NewWithT(t)
+	admin, namespace := env.Client(t), env.Namespace(t)
+	release := &v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "blog-1"}, Spec: v1alpha1.ReleaseSpec{Service: "blog", Revision: "v1"}}
+	g.Expect(admin.Create(t.Context(), release)).To(Succeed())
+	bind := func(name, role, user string) {
+		g.Expect(admin.Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: user}}})).To(Succeed())
+	}
+	bind("alice-1", "slipway-releaser", "alice@example.com")
+	bind("alice-2", "slipway-overrider", "alice@example.com")
+	bind("carol", "slipway-releaser", "carol")
+	as := func(user string) client.Client {
+		config := rest.CopyConfig(env.Config(t))
+		config.Impersonate.UserName = user
+		return env.ClientFor(t, config)
+	}
+	override := func(by string) *v1alpha1.Override {
+		return &v1alpha1.Override{By: by, Reason: "hotfix", Gates: []v1alpha1.Gate{v1alpha1.GateLock}}
+	}
+	write := func(user string, o *v1alpha1.Override, options ...client.PatchOption) error {
+		before := &v1alpha1.Release{}
+		g.Expect(admin.Get(t.Context(), client.ObjectKeyFromObject(release), before)).To(Succeed())
+		after := before.DeepCopy()
+		after.Spec.Override = o
+		return as(user).Patch(t.Context(), after, client.MergeFrom(before), options...)
+	}
+	g.Eventually(func() error { return write("alice@example.com", override("bob"), client.DryRunAll) }, 30*time.Second).Should( // it takes a while to be in force
+		MatchError(ContainSubstring("must be your own name, alice@example.com")))
+	g.Eventually(func() error { return write("carol", override("carol"), client.DryRunAll) }, 30*time.Second).Should(MatchError(ContainSubstring("takes the verb override")))
+	g.Expect(write("alice@example.com", override("alice@example.com"))).To(Succeed())
+	g.Expect(write("alice@example.com", nil)).To(MatchError(ContainSubstring("can't be changed or taken back")))
+	other := override("alice@example.com")
+	other.Reason = "no hotfix"
+	g.Expect(write("alice@example.com", other)).To(MatchError(ContainSubstring("can't be changed or taken back")))
+
+	paused := &v1alpha1.Release{}
+	g.Expect(admin.Get(t.Context(), client.ObjectKeyFromObject(release), paused)).To(Succeed())
+	before := paused.DeepCopy()
+	paused.Spec.Paused = true
+	g.Expect(as("carol").Patch(t.Context(), paused, client.MergeFrom(before))).To(Succeed(), "what another one overrode does not keep her from pausing")
+	made := &v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "blog-2"},
+		Spec: v1alpha1.ReleaseSpec{Service: "blog", Revision: "v2", Override: override("alice@example.com")}}
+	g.Expect(as("carol").Create(t.Context(), made)).To(MatchError(ContainSubstring("must be your own name, carol")))
+}
