@@ -141,7 +141,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	if err != nil {
 		return conflictIsRequeue(err)
 	}
-	r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonWaveStarted, "Rollout", "wave %d: %s", wave.Number, wave.Reason)
+	// Events alike in reason and action are one to the recorder, with the first one's words.
+	r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonWaveStarted, fmt.Sprintf("StartWave%d", wave.Number), "wave %d: %s", wave.Number, wave.Reason)
 	r.Metrics.WaveBegun(service)
 	log.FromContext(ctx).Info("wave", "number", wave.Number, "members", len(wave.Members), "reason", wave.Reason)
 	return conflictIsRequeue(r.order(ctx, targets, rollout.Unwritten(wave, targets)))

@@ -20,6 +20,16 @@ func (w *world) running(n int) []string {
 	return ids
 }
 
+// Every wave is told in its own words.
+func TestEveryWaveIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.running(2)
+	w.release("blog-2", "v2")
+	w.until(w.succeeded("blog-2"), Equal(v1alpha1.ReasonSucceeded))
+	w.until(func() any { return w.event(v1alpha1.ReasonWaveStarted) }, And(
+		MatchRegexp("wave 1: 2 of 2 hosts move"), MatchRegexp("wave 2: 1 of 2 hosts move"), MatchRegexp("wave 3: 1 of 2 hosts move")))
+}
+
 // inFlight waits for the one host that is being delivered to.
 func (w *world) inFlight() string {
 	w.until(func() any { return w.fleet.hanging() }, HaveLen(1))
