@@ -23,7 +23,7 @@ import (
 var imageScript string
 
 // Packages of Debian's that an instance has beyond a minimal Debian.
-const Packages = "systemd-sysv,dbus,cloud-init,openssh-server,rsync,nginx-light,iproute2,procps,curl,ca-certificates"
+const Packages = "systemd-sysv,dbus,cloud-init,openssh-server,rsync,nginx-light,php-fpm,sudo,iproute2,procps,curl,ca-certificates"
 
 // Site is what nginx serves on port 80 of an instance; its parent belongs to user deploy. UID is that user's.
 const (
@@ -37,8 +37,8 @@ type Image struct {
 	layers []string
 }
 
-// Debian is a minimal Debian with cloud-init, sshd, nginx (which serves Site) and a user deploy. It is made once, in about 80
-// seconds, and kept in the user's cache folder.
+// Debian is a minimal Debian with cloud-init, sshd, nginx (which serves Site), php-fpm (which nobody starts) and a user deploy. It is
+// made once, in about 90 seconds, and kept in the user's cache folder.
 func Debian(ctx context.Context) (*Image, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -101,6 +101,17 @@ func (i *Image) With(dir string, files map[string]string) (*Image, error) {
 		}
 	}
 	return &Image{layers: append([]string{dir}, i.layers...)}, os.MkdirAll(dir, 0o755)
+}
+
+// Find lists the paths in the image that match a pattern of path/filepath.
+func (i *Image) Find(pattern string) (paths []string) {
+	for _, layer := range i.layers {
+		found, _ := filepath.Glob(filepath.Join(layer, pattern))
+		for _, path := range found {
+			paths = append(paths, strings.TrimPrefix(path, layer))
+		}
+	}
+	return paths
 }
 
 // Bake makes an image of the instance's disk as it is now, kept in dir, which must not exist. A running instance's is what a power

@@ -39,6 +39,8 @@ server {
 }
 CONFIG
 
+rm -f "$root"/etc/systemd/system/multi-user.target.wants/php*-fpm.service # it starts where a site needs it
+
 # What a small instance has no use for, and what would ask for more than namespaces give.
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
 	console-getty.service getty.target systemd-logind.service systemd-udevd.service systemd-networkd-wait-online.service \

@@ -32,7 +32,7 @@ type scaled struct {
 	region *region.Region
 }
 
-func newScaled(t *testing.T) *scaled {
+func newScaled(t *testing.T, files map[string]string, change ...func(*v1alpha1.Service)) *scaled {
 	t.Helper()
 	if err := ec2.Available(); err != nil {
 		if os.Getenv("SLIPWAY_REQUIRE_ALL") == "1" {
@@ -47,7 +47,7 @@ func newScaled(t *testing.T) *scaled {
 	public, err := os.ReadFile(key + ".pub")
 	s.g.Expect(err).NotTo(HaveOccurred())
 	s.region, err = region.Start(t.Context(), region.Options{
-		Dir: filepath.Join(s.dir, "region"), Group: "web", Tags: map[string]string{"Role": "blog"}, AuthorizedKey: string(public), UserData: s.userData,
+		Dir: filepath.Join(s.dir, "region"), Group: "web", Tags: map[string]string{"Role": "blog"}, AuthorizedKey: string(public), UserData: s.userData, Files: files,
 	})
 	s.g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { s.ended() })
@@ -60,12 +60,12 @@ func newScaled(t *testing.T) *scaled {
 	s.run("depot", env.Depot(t), "depot", "--data", filepath.Join(s.dir, "depot"), "--listen", address, "--advertise", address,
 		"--health-address", "0", "--identity-certificates", s.region.Certificates)
 	s.manager("manager-1", "--ec2-period", "1m", "--ec2-queue-url", region.Name+"="+s.region.Queue)
-	s.site()
+	s.site(change...)
 	return s
 }
 
 // site is a Service of the group, which nginx serves. A switch to the third release takes its time, so that its rollout has a middle.
-func (s *scaled) site() {
+func (s *scaled) site(change ...func(*v1alpha1.Service)) {
 	s.g.Expect(s.client.Create(s.t.Context(), &v1alpha1.TargetPolicy{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}, Spec: v1alpha1.TargetPolicySpec{
 		Namespaces: []string{s.namespace}, SSHUsers: []string{"deploy"}, PathPrefixes: []string{"/var/www"},
 		EC2: []v1alpha1.EC2Permission{{Regions: []string{"*"}, AllInstances: true}},
@@ -81,6 +81,9 @@ func (s *scaled) site() {
 	s.service.Spec.Deploy.ServeUnits = []string{"nginx.service"}
 	s.service.Spec.Deploy.Hooks.AfterSwitch = &v1alpha1.HostHook{
 		Script: `[ -n "$SLIPWAY_BOOT" ] || ! grep -q three /var/www/site/current/index.html || sleep 6`, Timeout: metav1.Duration{Duration: time.Minute},
+	}
+	for _, c := range change {
+		c(s.service)
 	}
 	s.g.Expect(s.client.Create(s.t.Context(), s.service)).To(Succeed())
 	s.g.Eventually(s.userData, time.Minute).ShouldNot(BeEmpty())
@@ -131,7 +134,7 @@ func (s *scaled) ended() {
 // never sees what they should not serve: each served a page before it came into service, the last release that had completed or the
 // one that is rolled out, never back, and never the old one that the newcomers' image holds.
 func TestAGroupScalesInTheMiddleOfARelease(t *testing.T) {
-	s := newScaled(t)
+	s := newScaled(t, nil)
 	one, two, three := strings.Repeat("1", 40), strings.Repeat("2", 40), strings.Repeat("3", 40)
 	s.built(one, "one\n")
 	s.built(two, "two\n")

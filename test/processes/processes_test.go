@@ -209,6 +209,11 @@ func (c *cluster) blog() *v1alpha1.Service {
 // built puts the artifact of a commit into the depot, as if it had been built before: builds are tested elsewhere.
 func (c *cluster) built(commit, content string) {
 	c.t.Helper()
+	c.builtFiles(commit, map[string]string{"index.html": content})
+}
+
+func (c *cluster) builtFiles(commit string, files map[string]string) {
+	c.t.Helper()
 	artifacts, err := store.Open(filepath.Join(c.dir, "depot", "store"), clock.RealClock{})
 	c.g.Expect(err).NotTo(HaveOccurred())
 	key := build.Key(build.Input{
@@ -218,7 +223,10 @@ func (c *cluster) built(commit, content string) {
 	grant := depot.BuildGrant{Service: v1alpha1.UID(c.service.UID), BuildKey: key, Attempt: 1, Commit: commit}
 	tree, err := artifacts.Staging(grant)
 	c.g.Expect(err).NotTo(HaveOccurred())
-	c.g.Expect(os.WriteFile(filepath.Join(tree, "index.html"), []byte(content), 0o644)).To(Succeed())
+	for name, content := range files {
+		c.g.Expect(os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o755)).To(Succeed())
+		c.g.Expect(os.WriteFile(filepath.Join(tree, name), []byte(content), 0o644)).To(Succeed())
+	}
 	_, err = artifacts.Finish(grant)
 	c.g.Expect(err).NotTo(HaveOccurred())
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,6 +42,8 @@ type Options struct {
 	Tags map[string]string
 	// UserData of the group's instances: what their launch template has when one is launched.
 	UserData func() ([]byte, error)
+	// Files of the group's instances, by their path, on top of Debian's.
+	Files map[string]string
 	// AuthorizedKey, in authorized_keys format, lets in to user deploy of every instance.
 	AuthorizedKey string
 	// Tell takes each line of the log as it comes about. Default: nobody.
@@ -101,7 +104,9 @@ func (r *Region) start(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	r.image, err = debian.With(filepath.Join(dir, "image"), map[string]string{"etc/ssh/authorized_keys.d/deploy": r.options.AuthorizedKey})
+	files := map[string]string{"etc/ssh/authorized_keys.d/deploy": r.options.AuthorizedKey}
+	maps.Copy(files, r.options.Files)
+	r.image, err = debian.With(filepath.Join(dir, "image"), files)
 	if err != nil {
 		return err
 	}
