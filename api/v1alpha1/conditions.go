@@ -72,6 +72,10 @@ const (
 	ReasonLocked = "Locked"
 	// ReasonWindowClosed says that the rollout begins when a window of the Service opens.
 	ReasonWindowClosed = "WindowClosed"
+	// ReasonAwaitingApproval says that the rollout goes on when people have approved.
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonApproved says that people approved that the rollout goes on.
+	ReasonApproved = "Approved"
 	// ReasonOverridden says that a person let the Release through a lock or a closed window.
 	ReasonOverridden = "Overridden"
 	// ReasonAborted says that a person aborted it.

@@ -102,3 +102,27 @@ type Override struct {
 	// +kubebuilder:validation:MaxItems=2
 	Gates []Gate `json:"gates"`
 }
+
+// AnnotationRequestedBy of a Service names who set its spec.revision. The cluster sets it where it can, and else checks it.
+const AnnotationRequestedBy = "slipway.dev/requested-by"
+
+// RequestedByManager is in spec.requestedBy of Releases that were made for a Service of which nobody knows who changed it.
+const RequestedByManager = "system:serviceaccount:slipway-system:slipway-manager"
+
+// Approval lets a Release go on at a gate. It can't be taken back: abort the Release instead.
+type Approval struct {
+	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps.
+	// +required
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^Step-[1-9][0-9]?$`
+	Gate string `json:"gate"`
+	// By is who approves: the name of the user who writes this. The cluster checks it, and that he has the verb approve.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	By string `json:"by"`
+	// Reason for the record.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Reason string `json:"reason,omitempty"`
+}

@@ -7,8 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort and an
-// override that is added.
+// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort,
+// approvals and an override that are added.
 // +kubebuilder:validation:XValidation:rule="self.service == oldSelf.service",message="a Release is a record and can't be changed: create a new Release for the other Service"
 // +kubebuilder:validation:XValidation:rule="self.revision == oldSelf.revision",message="a Release is a record and can't be changed: create a new Release for the other revision"
 // +kubebuilder:validation:XValidation:rule="has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)",message="a Release is a record: its reason can't be changed"
@@ -17,6 +17,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="(has(self.allowShrink) && self.allowShrink) == (has(oldSelf.allowShrink) && oldSelf.allowShrink)",message="a Release is a record: create a new Release to allow a shrunken artifact"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.override) || (has(self.override) && self.override == oldSelf.override)",message="an override is on record and can't be changed or taken back: create a new Release"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.approvals) || (has(self.approvals) && oldSelf.approvals.all(a, self.approvals.exists(b, b == a)))",message="an approval is on record and can't be changed or taken back: abort the Release instead"
 type ReleaseSpec struct {
 	// Service is the name of the Service, in the same namespace.
 	// +required
@@ -31,7 +32,7 @@ type ReleaseSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
-	// RequestedBy names who asked for it, for the record.
+	// RequestedBy names who asked for it. The cluster sets it where it can, and else checks it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	RequestedBy string `json:"requestedBy,omitempty"`
@@ -48,6 +49,13 @@ type ReleaseSpec struct {
 	// Override lets the Release through a lock or a closed window.
 	// +optional
 	Override *Override `json:"override,omitempty"`
+	// Approvals let the Release go on at gates, such as a pause until it is approved. They are only ever added to.
+	// +optional
+	// +listType=map
+	// +listMapKey=gate
+	// +listMapKey=by
+	// +kubebuilder:validation:MaxItems=16
+	Approvals []Approval `json:"approvals,omitempty"`
 	// Paused: Targets in flight finish, no more are started.
 	// +optional
 	Paused bool `json:"paused,omitempty"`

@@ -80,10 +80,15 @@ type RolloutStep struct {
 	Pause *RolloutPause `json:"pause,omitempty"`
 }
 
-// RolloutPause is a pause between two steps.
+// RolloutPause is a pause between two steps: for a while, or until it is approved that the rollout goes on.
+// +kubebuilder:validation:XValidation:rule="has(self.duration) != (has(self.untilApproved) && self.untilApproved)",message="a pause has either a duration or untilApproved: true"
 type RolloutPause struct {
 	// Duration of the pause, counted from when the step before was done.
-	// +required
+	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="must be between 1s and 168h"
-	Duration metav1.Duration `json:"duration"`
+	Duration metav1.Duration `json:"duration,omitzero"`
+	// UntilApproved: the rollout goes on when the gate Step-<number of this step, from 1> is in spec.approvals of the Release:
+	// by somebody other than who asked for it, or by two people where nobody knows who did.
+	// +optional
+	UntilApproved bool `json:"untilApproved,omitempty"`
 }

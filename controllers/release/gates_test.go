@@ -4,13 +4,18 @@
 package release
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/test/env"
 )
 
 func TestGates(t *testing.T) {
@@ -83,6 +88,13 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// as is a client of a person who may do everything.
+func (w *world) as(person string) client.Client {
+	config := rest.CopyConfig(env.Config(w.t))
+	config.Impersonate = rest.ImpersonationConfig{UserName: person, Groups: []string{"system:masters"}}
+	return env.ClientFor(w.t, config)
+}
+
 // lock locks the Service, or unlocks it with an empty reason.
 func (w *world) lock(reason string) {
 	w.g.Expect(w.write(func() error {
@@ -134,8 +146,34 @@ func TestAHeldReleaseTakesNobodysPlace(t *testing.T) {
 	w.g.Expect(w.write(func() error {
 		release := w.get("blog-4")
 		release.Spec.Override = &v1alpha1.Override{By: "carol", Reason: "hotfix", Gates: []v1alpha1.Gate{v1alpha1.GateLock}}
-		return w.client.Update(w.t.Context(), release)
+		return w.as("carol").Update(w.t.Context(), release)
 	})).To(Succeed())
 	w.until(func() bool { return w.outcome("blog-4") == v1alpha1.ReasonSucceeded })
 	w.g.Expect(w.outcome("blog-3")).To(Equal(v1alpha1.ReasonSuperseded))
+}
+
+// A rollout waits at a step until people have approved, for as long as it takes, and says whose approval is missing.
+func TestARolloutWaitsUntilItIsApproved(t *testing.T) {
+	w := newWorld(t)
+	service := w.service(3)
+	service.Spec.Rollout.Steps = []v1alpha1.RolloutStep{{Pause: &v1alpha1.RolloutPause{UntilApproved: true}}}
+	w.g.Expect(w.client.Update(t.Context(), service)).To(Succeed())
+	w.release("blog-1", "v1")
+	ready := func() metav1.Condition {
+		return conditions.Get(w.get("blog-1").Status.Conditions, v1alpha1.ConditionReady)
+	}
+	w.until(func() bool { return ready().Reason == v1alpha1.ReasonAwaitingApproval })
+	approve := func(by string) {
+		w.g.Expect(w.write(func() error {
+			release := w.get("blog-1")
+			release.Spec.Approvals = append(release.Spec.Approvals, v1alpha1.Approval{Gate: "Step-1", By: by})
+			return w.as(by).Update(w.t.Context(), release)
+		})).To(Succeed())
+	}
+	w.g.Expect(ready().Message).To(ContainSubstring("pause until it is approved by two people"))
+	approve("alice")
+	w.until(func() bool { return strings.Contains(ready().Message, "one more person") })
+	w.g.Expect(w.get("blog-1").Status.Step).To(HaveField("Index", int32(0)))
+	approve("bob")
+	w.until(func() bool { return w.outcome("blog-1") == v1alpha1.ReasonSucceeded })
 }

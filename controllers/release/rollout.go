@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -75,13 +76,20 @@ func (r *Reconciler) walk(l *life, strategy rollout.Strategy, standing *rollout.
 	case int(status.Step.Index) >= len(strategy.Steps):
 		return nil
 	case done:
+		if strategy.Awaiting(int(status.Step.Index)) {
+			r.Events.Eventf(l.release, l.service, corev1.EventTypeNormal, v1alpha1.ReasonApproved, rollout.StepGate(int(status.Step.Index)), "%s", words)
+		}
 		status.Step.Index++
 		status.Step.Since, status.ProgressTime = now, &now
 		status.Step.Message, _, _ = strategy.Step(int(status.Step.Index), now.Time, standing, now.Time)
 		out = persist(v1alpha1.ReasonRollingOut, "done: "+words)
 	case strategy.Pausing(int(status.Step.Index)):
 		status.ProgressTime = nil
-		out = wait(sooner(after, standing.After), v1alpha1.ReasonStepPause, words+"; "+l.progressMessage()).within(0)
+		reason := v1alpha1.ReasonStepPause
+		if strategy.Awaiting(int(status.Step.Index)) {
+			reason, after = v1alpha1.ReasonAwaitingApproval, time.Minute
+		}
+		out = wait(sooner(after, standing.After), reason, words+"; "+l.progressMessage()).within(0)
 	default:
 		return nil
 	}
@@ -101,6 +109,7 @@ func (r *Reconciler) strategy(ctx context.Context, l *life) (rollout.Strategy, e
 	}
 	strategy := rollout.StrategyOf(spec.Rollout)
 	strategy.UnreachableAfter = r.UnreachableAfter
+	strategy.Approvals = rollout.Approvals{RequestedBy: l.release.Spec.RequestedBy, Given: l.release.Spec.Approvals}
 	return strategy, nil
 }
 

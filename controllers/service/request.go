@@ -4,6 +4,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -66,6 +67,7 @@ func (r *Reconciler) makeRelease(ctx context.Context, f *facts) (reconcile.Resul
 		},
 		Spec: v1alpha1.ReleaseSpec{
 			Service: service.Name, Revision: v1alpha1.Revision(requested.Revision), Reason: "spec.revision of the Service",
+			RequestedBy: cmp.Or(service.Annotations[v1alpha1.AnnotationRequestedBy], v1alpha1.RequestedByManager),
 		},
 	}
 	err := r.Client.Create(ctx, release, client.FieldOwner(FieldOwner))

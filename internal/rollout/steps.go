@@ -6,6 +6,7 @@ package rollout
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -42,6 +43,13 @@ func (s Strategy) Step(index int, since time.Time, standing *Standing, now time.
 		return "", true, 0
 	}
 	step, prefix := s.Steps[index], fmt.Sprintf("step %d of %d: ", index+1, len(s.Steps))
+	if step.Pause != nil && step.Pause.UntilApproved {
+		gate := StepGate(index)
+		if missing := s.Approvals.Missing(gate); missing != "" {
+			return prefix + "pause until it is approved by " + missing + " (gate " + gate + " of spec.approvals)", false, 0
+		}
+		return prefix + "approved by " + strings.Join(s.Approvals.Of(gate), " and "), true, 0
+	}
 	if step.Pause != nil {
 		until := since.Add(step.Pause.Duration.Duration)
 		words = prefix + "pause until " + until.UTC().Format("2006-01-02 15:04:05 UTC")
@@ -54,3 +62,8 @@ func (s Strategy) Step(index int, since time.Time, standing *Standing, now time.
 
 // Pausing says whether a rollout is at a pause.
 func (s Strategy) Pausing(step int) bool { return step < len(s.Steps) && s.Steps[step].Pause != nil }
+
+// Awaiting says whether a rollout is at a pause that ends when it is approved.
+func (s Strategy) Awaiting(step int) bool {
+	return s.Pausing(step) && s.Steps[step].Pause.UntilApproved
+}

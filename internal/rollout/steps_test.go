@@ -88,6 +88,21 @@ var stepped = []simulation{
 		w.release("v2")
 		return w.run(40)
 	}},
+	{"a-canary-waits-until-somebody-else-has-approved", func() *world {
+		w := newWorld(4, number(1)).running("v1").with(rollback)
+		w.strategy.Steps = []v1alpha1.RolloutStep{targets(number(1)), {Pause: &v1alpha1.RolloutPause{UntilApproved: true}}}
+		w.strategy.Approvals.RequestedBy = "alice"
+		approve := func(by string) {
+			w.say("%s approves", by)
+			w.strategy.Approvals.Given = append(w.strategy.Approvals.Given, v1alpha1.Approval{Gate: "Step-2", By: by})
+		}
+		w.release("v2")
+		w.run(30)
+		approve("alice")
+		w.run(10)
+		approve("bob")
+		return w.run(40)
+	}},
 	{"each-batch-bakes", func() *world {
 		w := newWorld(6, number(2)).running("v1").with(rollback)
 		w.strategy.BakeTime = 20 * time.Second

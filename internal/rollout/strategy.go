@@ -40,8 +40,9 @@ type Strategy struct {
 	ProgressDeadline time.Duration
 	// BakeTime is how long a Target must have been well after its switch before another is moved in its stead.
 	BakeTime time.Duration
-	// Steps of the rollout.
-	Steps []v1alpha1.RolloutStep
+	// Steps of the rollout, and Approvals of those that wait for them.
+	Steps     []v1alpha1.RolloutStep
+	Approvals Approvals
 	// Concurrency is how many hosts are delivered to at once. Default DefaultConcurrency.
 	Concurrency int
 	// DriftQuiet is how long to wait after the last drift that was found before repairing one.

@@ -107,6 +107,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	return supervise(ctx, plane.Failed(), processes, report, func() error {
+		if err := install.Requester(ctx, plane.Admin); err != nil {
+			return err
+		}
 		if err := writeReady(dir, kubeconfig, house); err != nil {
 			return err
 		}

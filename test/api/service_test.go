@@ -122,7 +122,7 @@ func TestServiceRefusesBadInputAtTheDoor(t *testing.T) {
 			s.Rollout.Steps = []v1alpha1.RolloutStep{{Targets: ptr.To(intstr.FromInt32(0))}}
 		}, "number from 1 to 5000"},
 		"a pause of no time": {func(s *v1alpha1.ServiceSpec) {
-			s.Rollout.Steps = []v1alpha1.RolloutStep{{Pause: &v1alpha1.RolloutPause{}}}
+			s.Rollout.Steps = []v1alpha1.RolloutStep{{Pause: &v1alpha1.RolloutPause{Duration: metav1.Duration{Duration: time.Millisecond}}}}
 		}, "between 1s and 168h"},
 		"more hosts than a source may list": {func(s *v1alpha1.ServiceSpec) { s.Targets[0].Hosts = many }, "500"},
 		"a namespace in a reference":        {func(s *v1alpha1.ServiceSpec) { s.SSH.KeySecretRef.Name = "other/blog-ssh" }, "keySecretRef"},

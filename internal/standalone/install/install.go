@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -47,6 +48,34 @@ func Everything(ctx context.Context, admin *rest.Config) error {
 		}
 	}
 	return nil
+}
+
+// Requester has the cluster say who asks for a Release, and waits until it can: for seconds after the kinds were made it refuses all
+// Releases. A cluster before Kubernetes 1.36 has no such kind of policy, and then nobody says it.
+func Requester(ctx context.Context, admin *rest.Config) error {
+	c, err := client.New(admin, client.Options{})
+	if err != nil {
+		return fmt.Errorf("connect to the API server: %w", err)
+	}
+	objects, err := read("requester")
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if err := apply(ctx, c, o); meta.IsNoMatchError(err) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		release := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"service": "nobody", "revision": "none"}}}
+		release.SetAPIVersion("slipway.dev/v1alpha1")
+		release.SetKind("Release")
+		release.SetNamespace("default")
+		release.SetName("is-it-served")
+		return !apierrors.IsServiceUnavailable(c.Create(ctx, release, client.DryRunAll)), nil
+	})
 }
 
 // Policy makes the TargetPolicy of a standalone installation, unless there is one of any name.
@@ -128,7 +157,7 @@ func apply(ctx context.Context, c client.Client, o *unstructured.Unstructured) e
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		last = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()), fieldOwner, client.ForceOwnership)
-		if apierrors.IsInvalid(last) || apierrors.IsBadRequest(last) {
+		if apierrors.IsInvalid(last) || apierrors.IsBadRequest(last) || meta.IsNoMatchError(last) {
 			return false, last
 		}
 		return last == nil, nil

@@ -57,6 +57,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: fromUID
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Approval
+  map:
+    fields:
+    - name: by
+      type:
+        scalar: string
+    - name: gate
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ArtifactStatus
   map:
     fields:
@@ -655,6 +667,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: allowShrink
       type:
         scalar: boolean
+    - name: approvals
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.Approval
+          elementRelationship: associative
+          keys:
+          - gate
+          - by
     - name: override
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Override
@@ -800,6 +821,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: duration
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: untilApproved
+      type:
+        scalar: boolean
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RolloutSpec
   map:
     fields:

@@ -12,8 +12,8 @@ import (
 // ReleaseSpecApplyConfiguration represents a declarative configuration of the ReleaseSpec type for use
 // with apply.
 //
-// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort and an
-// override that is added.
+// ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort,
+// approvals and an override that are added.
 type ReleaseSpecApplyConfiguration struct {
 	// Service is the name of the Service, in the same namespace.
 	Service *string `json:"service,omitempty"`
@@ -21,7 +21,7 @@ type ReleaseSpecApplyConfiguration struct {
 	Revision *apiv1alpha1.Revision `json:"revision,omitempty"`
 	// Reason says why, for the record.
 	Reason *string `json:"reason,omitempty"`
-	// RequestedBy names who asked for it, for the record.
+	// RequestedBy names who asked for it. The cluster sets it where it can, and else checks it.
 	RequestedBy *string `json:"requestedBy,omitempty"`
 	// Rebuild, when it differs from that of earlier Releases, has the commit built anew instead of taking the artifact
 	// that the depot already holds. Any text serves, such as today's date.
@@ -31,6 +31,8 @@ type ReleaseSpecApplyConfiguration struct {
 	AllowShrink *bool `json:"allowShrink,omitempty"`
 	// Override lets the Release through a lock or a closed window.
 	Override *OverrideApplyConfiguration `json:"override,omitempty"`
+	// Approvals let the Release go on at gates, such as a pause until it is approved. They are only ever added to.
+	Approvals []ApprovalApplyConfiguration `json:"approvals,omitempty"`
 	// Paused: Targets in flight finish, no more are started.
 	Paused *bool `json:"paused,omitempty"`
 	// Abort: stop here for good. Targets that were switched stay on the new artifact, the others on the old one.
@@ -96,6 +98,19 @@ func (b *ReleaseSpecApplyConfiguration) WithAllowShrink(value bool) *ReleaseSpec
 // If called multiple times, the Override field is set to the value of the last call.
 func (b *ReleaseSpecApplyConfiguration) WithOverride(value *OverrideApplyConfiguration) *ReleaseSpecApplyConfiguration {
 	b.Override = value
+	return b
+}
+
+// WithApprovals adds the given value to the Approvals field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Approvals field.
+func (b *ReleaseSpecApplyConfiguration) WithApprovals(values ...*ApprovalApplyConfiguration) *ReleaseSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithApprovals")
+		}
+		b.Approvals = append(b.Approvals, *values[i])
+	}
 	return b
 }
 

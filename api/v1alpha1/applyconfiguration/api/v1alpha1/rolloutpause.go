@@ -12,10 +12,13 @@ import (
 // RolloutPauseApplyConfiguration represents a declarative configuration of the RolloutPause type for use
 // with apply.
 //
-// RolloutPause is a pause between two steps.
+// RolloutPause is a pause between two steps: for a while, or until it is approved that the rollout goes on.
 type RolloutPauseApplyConfiguration struct {
 	// Duration of the pause, counted from when the step before was done.
 	Duration *v1.Duration `json:"duration,omitempty"`
+	// UntilApproved: the rollout goes on when the gate Step-<number of this step, from 1> is in spec.approvals of the Release:
+	// by somebody other than who asked for it, or by two people where nobody knows who did.
+	UntilApproved *bool `json:"untilApproved,omitempty"`
 }
 
 // RolloutPauseApplyConfiguration constructs a declarative configuration of the RolloutPause type for use with
@@ -29,5 +32,13 @@ func RolloutPause() *RolloutPauseApplyConfiguration {
 // If called multiple times, the Duration field is set to the value of the last call.
 func (b *RolloutPauseApplyConfiguration) WithDuration(value v1.Duration) *RolloutPauseApplyConfiguration {
 	b.Duration = &value
+	return b
+}
+
+// WithUntilApproved sets the UntilApproved field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UntilApproved field is set to the value of the last call.
+func (b *RolloutPauseApplyConfiguration) WithUntilApproved(value bool) *RolloutPauseApplyConfiguration {
+	b.UntilApproved = &value
 	return b
 }
