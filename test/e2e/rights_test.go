@@ -29,6 +29,7 @@ var unused = map[string]map[rights.Right]string{
 		"patch events":                                     "leader election: test/processes",
 		"create tokenreviews.authentication.k8s.io":        "who reads metrics: test/processes",
 		"create subjectaccessreviews.authorization.k8s.io": "who reads metrics: test/processes",
+		"attribute releases.slipway.dev":                   "an admission policy asks for it: test/api",
 		"patch configmaps":                                 "the user-data of hosts that boot by themselves: test/processes",
 		"update configmaps":                                "the authority of managers rotates: internal/trust",
 		"update secrets":                                   "the authority of managers rotates: internal/trust",
