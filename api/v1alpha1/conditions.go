@@ -76,6 +76,8 @@ const (
 	ReasonAwaitingApproval = "AwaitingApproval"
 	// ReasonApproved says that people approved that the rollout goes on.
 	ReasonApproved = "Approved"
+	// ReasonRollbackRequested says that a person wants the Targets returned.
+	ReasonRollbackRequested = "RollbackRequested"
 	// ReasonOverridden says that a person let the Release through a lock or a closed window.
 	ReasonOverridden = "Overridden"
 	// ReasonAborted says that a person aborted it.

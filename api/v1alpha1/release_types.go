@@ -8,7 +8,7 @@ import (
 )
 
 // ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort,
-// approvals and an override that are added.
+// rollBack, and approvals and an override that are added.
 // +kubebuilder:validation:XValidation:rule="self.service == oldSelf.service",message="a Release is a record and can't be changed: create a new Release for the other Service"
 // +kubebuilder:validation:XValidation:rule="self.revision == oldSelf.revision",message="a Release is a record and can't be changed: create a new Release for the other revision"
 // +kubebuilder:validation:XValidation:rule="has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)",message="a Release is a record: its reason can't be changed"
@@ -18,6 +18,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.override) || (has(self.override) && self.override == oldSelf.override)",message="an override is on record and can't be changed or taken back: create a new Release"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.approvals) || (has(self.approvals) && oldSelf.approvals.all(a, self.approvals.exists(b, b == a)))",message="an approval is on record and can't be changed or taken back: abort the Release instead"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.rollBack) && oldSelf.rollBack) || (has(self.rollBack) && self.rollBack)",message="a Release that is rolled back stays so: create a new Release"
 type ReleaseSpec struct {
 	// Service is the name of the Service, in the same namespace.
 	// +required
@@ -62,6 +63,11 @@ type ReleaseSpec struct {
 	// Abort: stop here for good. Targets that were switched stay on the new artifact, the others on the old one.
 	// +optional
 	Abort bool `json:"abort,omitempty"`
+	// RollBack: stop, and return the Targets that were switched to the Release that completed last, also while paused and
+	// whatever rollout.onFailure says. Without such a Release, and before any Target is moved, it is an abort; on a finished
+	// Release it does nothing: release an earlier revision instead.
+	// +optional
+	RollBack bool `json:"rollBack,omitempty"`
 }
 
 // ArtifactStatus describes the artifact of a Release.
@@ -149,7 +155,7 @@ type RollbackStatus struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	To string `json:"to"`
-	// Reason in one word: TooManyFailed or ProgressDeadlineExceeded.
+	// Reason in one word: TooManyFailed, ProgressDeadlineExceeded or RollbackRequested.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason"`

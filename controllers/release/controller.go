@@ -202,6 +202,9 @@ func (r *Reconciler) next(ctx context.Context, l *life) outcome {
 		if l.release.Status.Rollback != nil {
 			return r.rollBack(ctx, l)
 		}
+		if l.release.Spec.RollBack {
+			return r.turnBack(ctx, l)
+		}
 		out := p.run(ctx, l)
 		if out.kind != advanced {
 			return out

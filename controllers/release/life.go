@@ -114,7 +114,7 @@ func published(release *v1alpha1.Release) bool {
 
 // ready says whether a Release is published and nobody keeps it from its rollout, gates of the Service apart.
 func ready(release *v1alpha1.Release) bool {
-	return published(release) && !finished(release) && !release.Spec.Paused && !release.Spec.Abort && release.DeletionTimestamp.IsZero()
+	return published(release) && !finished(release) && !release.Spec.Paused && !release.Spec.Abort && !release.Spec.RollBack && release.DeletionTimestamp.IsZero()
 }
 
 // newer is the newest Release that takes this one's place: one with a higher sequence that is ready, holds the slot or has

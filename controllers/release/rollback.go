@@ -32,6 +32,23 @@ func (r *Reconciler) giveUp(ctx context.Context, l *life, strategy rollout.Strat
 	return out
 }
 
+// turnBack does what a person wants who had enough of a Release, at whatever point it is.
+func (r *Reconciler) turnBack(ctx context.Context, l *life) outcome {
+	if !l.holdsSlot() {
+		return r.stop(ctx, l, v1alpha1.ReasonAborted, "stopped by spec.rollBack before any Target was moved")
+	}
+	strategy, err := r.strategy(ctx, l)
+	if err != nil {
+		return retry(v1alpha1.ReasonRollingBack, err)
+	}
+	if current := l.service.Status.Current; current == nil || rollout.Same(current, l.service.Status.Rolling) {
+		return r.stop(ctx, l, v1alpha1.ReasonAborted, "stopped by spec.rollBack, and there is no other Release to return to")
+	}
+	strategy.OnFailure = v1alpha1.OnFailureRollback
+	l.recount()
+	return r.giveUp(ctx, l, strategy, v1alpha1.ReasonRollbackRequested, "a person wants it rolled back (spec.rollBack)")
+}
+
 // whatNext says what a person can do when a Release has failed and nothing was returned.
 func whatNext(current *v1alpha1.ReleaseRecord) string {
 	if current == nil {

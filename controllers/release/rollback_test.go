@@ -144,6 +144,66 @@ func TestStepsAreGoneThrough(t *testing.T) {
 	w.g.Expect(w.get("blog-2").Status.Step.Index).To(Equal(int32(2)))
 }
 
+// turnBack says that a Release is to be rolled back.
+func (w *world) turnBack(name string) {
+	w.g.Expect(w.write(func() error {
+		release := w.get(name)
+		release.Spec.RollBack = true
+		return w.client.Update(w.t.Context(), release)
+	})).To(Succeed())
+}
+
+// A person rolls a Release back while it is paused in the middle, where its own failures would only stop it.
+func TestAPersonRollsAReleaseBack(t *testing.T) {
+	w := newWorld(t)
+	w.service(4)
+	w.release("blog-1", "v1")
+	w.until(w.finishedAll("blog-1"))
+	one := intstr.FromInt32(1)
+	w.edit(func(s *v1alpha1.RolloutSpec) {
+		s.OnFailure = v1alpha1.OnFailureStop
+		s.Steps = []v1alpha1.RolloutStep{{Targets: &one}, {Pause: &v1alpha1.RolloutPause{UntilApproved: true}}}
+	})
+	w.atOnce = 1
+	w.release("blog-2", "v2")
+	w.until(func() bool { return w.running()["v2"] == 1 })
+	w.g.Expect(w.write(func() error {
+		release := w.get("blog-2")
+		release.Spec.Paused = true
+		return w.client.Update(t.Context(), release)
+	})).To(Succeed())
+	w.turnBack("blog-2")
+	w.until(w.finishedAll("blog-2"))
+	w.g.Expect(w.outcome("blog-2")).To(Equal(v1alpha1.ReasonRolledBack))
+	w.g.Expect(w.running()).To(Equal(map[string]int{"v1": 4}))
+	release := w.get("blog-2")
+	w.g.Expect(release.Status.Rollback).To(SatisfyAll(HaveField("To", "blog-1"), HaveField("Reason", v1alpha1.ReasonRollbackRequested)))
+	w.g.Expect(conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded).Message).To(ContainSubstring("a person wants it rolled back"))
+	w.g.Expect(w.blog().Status.Current.Release).To(Equal("blog-1"))
+}
+
+// Where there is nothing to return, or nothing to return to, to roll back is to abort.
+func TestToRollBackNothingIsToAbort(t *testing.T) {
+	w := newWorld(t)
+	w.service(2)
+	w.atOnce = 1
+	w.release("blog-1", "v1")
+	w.until(func() bool { return w.blog().Status.Rolling != nil })
+	w.turnBack("blog-1")
+	w.until(w.finishedAll("blog-1"))
+	w.g.Expect(w.outcome("blog-1")).To(Equal(v1alpha1.ReasonAborted))
+	w.lock("incident")
+	w.release("blog-2", "v2")
+	w.until(func() bool { return w.get("blog-2").Status.Phase == "Held" })
+	w.turnBack("blog-2")
+	w.until(w.finishedAll("blog-2"))
+	w.g.Expect(w.outcome("blog-2")).To(Equal(v1alpha1.ReasonAborted))
+	w.lock("")
+	w.release("blog-3", "v3")
+	w.atOnce = 0
+	w.until(func() bool { return w.outcome("blog-3") == v1alpha1.ReasonSucceeded })
+}
+
 // What was left behind within maxFailed is named in the Release that succeeded.
 func TestHostsLeftBehindAreNamed(t *testing.T) {
 	w := newWorld(t)

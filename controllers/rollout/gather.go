@@ -59,6 +59,8 @@ func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service) (slot 
 		slot.Held = v1alpha1.ReasonDeleted
 	case release.Spec.Abort:
 		slot.Held = v1alpha1.ReasonAborted
+	case release.Spec.RollBack:
+		slot.Held = v1alpha1.ReasonRollbackRequested
 	case release.Spec.Paused:
 		slot.Held = v1alpha1.ReasonPaused
 	case release.Status.Rollback != nil: // it was decided; the Service will say so

@@ -30,6 +30,8 @@ func TestReleaseIsARecord(t *testing.T) {
 		"paused":                {change: func(s *v1alpha1.ReleaseSpec) { s.Paused = true }},
 		"resumed":               {before: v1alpha1.ReleaseSpec{Paused: true}, change: func(s *v1alpha1.ReleaseSpec) { s.Paused = false }},
 		"aborted":               {change: func(s *v1alpha1.ReleaseSpec) { s.Abort = true }},
+		"rolled back":           {change: func(s *v1alpha1.ReleaseSpec) { s.RollBack = true }},
+		"rollBack taken back":   {before: v1alpha1.ReleaseSpec{RollBack: true}, change: func(s *v1alpha1.ReleaseSpec) { s.RollBack = false }, says: "stays so"},
 		"abort taken back":      {before: v1alpha1.ReleaseSpec{Abort: true}, change: func(s *v1alpha1.ReleaseSpec) { s.Abort = false }, says: "stays aborted"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
@@ -28,6 +29,28 @@ func TestEveryWaveIsTold(t *testing.T) {
 	w.until(w.succeeded("blog-2"), Equal(v1alpha1.ReasonSucceeded))
 	w.until(func() any { return w.event(v1alpha1.ReasonWaveStarted) }, And(
 		MatchRegexp("wave 1: 2 of 2 hosts move"), MatchRegexp("wave 2: 1 of 2 hosts move"), MatchRegexp("wave 3: 1 of 2 hosts move")))
+}
+
+// A person rolls a paused Release back while its group grows: all come to run what ran before, newcomers included.
+func TestAPersonRollsBackWhileTheGroupGrows(t *testing.T) {
+	w := newWorld(t)
+	old := w.running(3)
+	w.fleet.hold("v2", 1)
+	w.release("blog-2", "v2")
+	w.inFlight()
+	change := func(change func(*v1alpha1.ReleaseSpec)) {
+		release := w.get("blog-2")
+		before := release.DeepCopy()
+		change(&release.Spec)
+		w.Expect(w.client.Patch(t.Context(), release, client.MergeFrom(before))).To(Succeed())
+	}
+	change(func(s *v1alpha1.ReleaseSpec) { s.Paused = true })
+	grown := append(old, w.launch(1)...)
+	w.until(w.targets, HaveLen(4))
+	change(func(s *v1alpha1.ReleaseSpec) { s.RollBack = true })
+	w.fleet.letGo()
+	w.until(w.succeeded("blog-2"), Equal(v1alpha1.ReasonRolledBack))
+	w.until(w.targets, Equal(all("v1", grown...)))
 }
 
 // inFlight waits for the one host that is being delivered to.

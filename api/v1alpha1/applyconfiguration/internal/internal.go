@@ -694,6 +694,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: revision
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Revision
+    - name: rollBack
+      type:
+        scalar: boolean
     - name: service
       type:
         scalar: string

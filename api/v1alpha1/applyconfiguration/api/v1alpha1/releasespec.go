@@ -13,7 +13,7 @@ import (
 // with apply.
 //
 // ReleaseSpec says which revision of which Service is to run, and why. It is immutable but for paused, abort,
-// approvals and an override that are added.
+// rollBack, and approvals and an override that are added.
 type ReleaseSpecApplyConfiguration struct {
 	// Service is the name of the Service, in the same namespace.
 	Service *string `json:"service,omitempty"`
@@ -37,6 +37,10 @@ type ReleaseSpecApplyConfiguration struct {
 	Paused *bool `json:"paused,omitempty"`
 	// Abort: stop here for good. Targets that were switched stay on the new artifact, the others on the old one.
 	Abort *bool `json:"abort,omitempty"`
+	// RollBack: stop, and return the Targets that were switched to the Release that completed last, also while paused and
+	// whatever rollout.onFailure says. Without such a Release, and before any Target is moved, it is an abort; on a finished
+	// Release it does nothing: release an earlier revision instead.
+	RollBack *bool `json:"rollBack,omitempty"`
 }
 
 // ReleaseSpecApplyConfiguration constructs a declarative configuration of the ReleaseSpec type for use with
@@ -127,5 +131,13 @@ func (b *ReleaseSpecApplyConfiguration) WithPaused(value bool) *ReleaseSpecApply
 // If called multiple times, the Abort field is set to the value of the last call.
 func (b *ReleaseSpecApplyConfiguration) WithAbort(value bool) *ReleaseSpecApplyConfiguration {
 	b.Abort = &value
+	return b
+}
+
+// WithRollBack sets the RollBack field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RollBack field is set to the value of the last call.
+func (b *ReleaseSpecApplyConfiguration) WithRollBack(value bool) *ReleaseSpecApplyConfiguration {
+	b.RollBack = &value
 	return b
 }

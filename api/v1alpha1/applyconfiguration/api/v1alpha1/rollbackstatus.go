@@ -16,7 +16,7 @@ import (
 type RollbackStatusApplyConfiguration struct {
 	// To is the name of the Release that the Targets return to.
 	To *string `json:"to,omitempty"`
-	// Reason in one word: TooManyFailed or ProgressDeadlineExceeded.
+	// Reason in one word: TooManyFailed, ProgressDeadlineExceeded or RollbackRequested.
 	Reason *string `json:"reason,omitempty"`
 	// Message says what went wrong, as it was when the rollback began.
 	Message *string `json:"message,omitempty"`
