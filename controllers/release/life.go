@@ -62,9 +62,11 @@ func (r *Reconciler) gather(ctx context.Context, release *v1alpha1.Release) (*li
 		}
 	}
 	if l.service != nil {
-		l.gates, err = r.gatesOf(ctx, l.service)
+		if l.gates, err = r.gatesOf(ctx, l.service); err != nil {
+			return nil, err
+		}
 	}
-	return l, err
+	return l, nil
 }
 
 // uid of the Release, in the API's own type.

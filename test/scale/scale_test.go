@@ -45,7 +45,7 @@ func TestAPersonRollsBackWhileTheGroupGrows(t *testing.T) {
 		w.Expect(w.client.Patch(t.Context(), release, client.MergeFrom(before))).To(Succeed())
 	}
 	change(func(s *v1alpha1.ReleaseSpec) { s.Paused = true })
-	grown := append(old, w.launch(1)...)
+	grown := slices.Concat(old, w.launch(1))
 	w.until(w.targets, HaveLen(4))
 	change(func(s *v1alpha1.ReleaseSpec) { s.RollBack = true })
 	w.fleet.letGo()
