@@ -100,6 +100,10 @@ type DeploySpec struct {
 	// has failed. Default: a host is well when it runs what was delivered.
 	// +optional
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
+	// LoadBalancer says how a host is taken out of its load balancer before it is switched, and brought back afterwards.
+	// Default: it stays in.
+	// +optional
+	LoadBalancer *LoadBalancer `json:"loadBalancer,omitempty"`
 }
 
 // SharedType says what a shared path is.

@@ -159,6 +159,9 @@ type TargetStatus struct {
 	// Delivery is the last delivery.
 	// +optional
 	Delivery *DeliveryStatus `json:"delivery,omitempty"`
+	// LoadBalancer is what Slipway did with the host in its load balancer; absent if it never took it out.
+	// +optional
+	LoadBalancer *LoadBalancerStatus `json:"loadBalancer,omitempty"`
 	// Boot is how the host fared when it started last, if it got its release by itself.
 	// +optional
 	Boot *BootResult `json:"boot,omitempty"`

@@ -71,6 +71,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.HTTPCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InstanceStatus"):
 		return &apiv1alpha1.InstanceStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancer"):
+		return &apiv1alpha1.LoadBalancerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancerCommands"):
+		return &apiv1alpha1.LoadBalancerCommandsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancerMember"):
+		return &apiv1alpha1.LoadBalancerMemberApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancerStatus"):
+		return &apiv1alpha1.LoadBalancerStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Lock"):
@@ -127,6 +135,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TargetCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetFailure"):
 		return &apiv1alpha1.TargetFailureApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TargetGroup"):
+		return &apiv1alpha1.TargetGroupApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetHost"):
 		return &apiv1alpha1.TargetHostApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetPolicy"):

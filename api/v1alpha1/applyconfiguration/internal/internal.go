@@ -282,6 +282,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Layout
       default: Atomic
+    - name: loadBalancer
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancer
     - name: path
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.AbsolutePath
@@ -537,6 +540,78 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.LifecycleHookName
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancer
+  map:
+    fields:
+    - name: commands
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerCommands
+    - name: drainTimeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5m
+    - name: healthyTimeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 5m
+    - name: targetGroups
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetGroup
+          elementRelationship: associative
+          keys:
+          - arn
+- name: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerCommands
+  map:
+    fields:
+    - name: drain
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
+    - name: undrain
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
+- name: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerMember
+  map:
+    fields:
+    - name: id
+      type:
+        scalar: string
+    - name: port
+      type:
+        scalar: numeric
+    - name: targetGroupARN
+      type:
+        scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerState
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerStatus
+  map:
+    fields:
+    - name: by
+      type:
+        scalar: string
+    - name: fence
+      type:
+        scalar: numeric
+    - name: frozen
+      type:
+        scalar: string
+    - name: members
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerMember
+          elementRelationship: atomic
+    - name: message
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: state
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerState
 - name: com.github.slipway-dev.slipway.api.v1alpha1.LocalReference
   map:
     fields:
@@ -1150,6 +1225,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: target
       type:
         scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TargetGroup
+  map:
+    fields:
+    - name: arn
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetGroupARN
+    - name: port
+      type:
+        scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TargetGroupARN
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TargetHost
   map:
     fields:
@@ -1280,6 +1366,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: instance
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.InstanceStatus
+    - name: loadBalancer
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.LoadBalancerStatus
     - name: observedGeneration
       type:
         scalar: numeric

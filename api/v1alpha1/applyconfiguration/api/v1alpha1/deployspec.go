@@ -45,6 +45,9 @@ type DeploySpecApplyConfiguration struct {
 	// HealthCheck says how it is found out whether the release works on a host. A delivery that is not healthy in the end
 	// has failed. Default: a host is well when it runs what was delivered.
 	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
+	// LoadBalancer says how a host is taken out of its load balancer before it is switched, and brought back afterwards.
+	// Default: it stays in.
+	LoadBalancer *LoadBalancerApplyConfiguration `json:"loadBalancer,omitempty"`
 }
 
 // DeploySpecApplyConfiguration constructs a declarative configuration of the DeploySpec type for use with
@@ -161,5 +164,13 @@ func (b *DeploySpecApplyConfiguration) WithHooks(value *HostHooksApplyConfigurat
 // If called multiple times, the HealthCheck field is set to the value of the last call.
 func (b *DeploySpecApplyConfiguration) WithHealthCheck(value *HealthCheckApplyConfiguration) *DeploySpecApplyConfiguration {
 	b.HealthCheck = value
+	return b
+}
+
+// WithLoadBalancer sets the LoadBalancer field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LoadBalancer field is set to the value of the last call.
+func (b *DeploySpecApplyConfiguration) WithLoadBalancer(value *LoadBalancerApplyConfiguration) *DeploySpecApplyConfiguration {
+	b.LoadBalancer = value
 	return b
 }

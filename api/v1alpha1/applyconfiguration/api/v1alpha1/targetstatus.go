@@ -30,6 +30,8 @@ type TargetStatusApplyConfiguration struct {
 	Owner *PathOwnerApplyConfiguration `json:"owner,omitempty"`
 	// Delivery is the last delivery.
 	Delivery *DeliveryStatusApplyConfiguration `json:"delivery,omitempty"`
+	// LoadBalancer is what Slipway did with the host in its load balancer; absent if it never took it out.
+	LoadBalancer *LoadBalancerStatusApplyConfiguration `json:"loadBalancer,omitempty"`
 	// Boot is how the host fared when it started last, if it got its release by itself.
 	Boot *BootResultApplyConfiguration `json:"boot,omitempty"`
 	// Repin is a person's consent to another host key, as it was acted on last.
@@ -111,6 +113,14 @@ func (b *TargetStatusApplyConfiguration) WithOwner(value *PathOwnerApplyConfigur
 // If called multiple times, the Delivery field is set to the value of the last call.
 func (b *TargetStatusApplyConfiguration) WithDelivery(value *DeliveryStatusApplyConfiguration) *TargetStatusApplyConfiguration {
 	b.Delivery = value
+	return b
+}
+
+// WithLoadBalancer sets the LoadBalancer field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LoadBalancer field is set to the value of the last call.
+func (b *TargetStatusApplyConfiguration) WithLoadBalancer(value *LoadBalancerStatusApplyConfiguration) *TargetStatusApplyConfiguration {
+	b.LoadBalancer = value
 	return b
 }
 
