@@ -1,7 +1,7 @@
 // Copyright The Slipway Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package awstest is a small AWS on loopback that speaks the wire protocols of EC2, Auto Scaling, SQS and STS, for tests and
+// Package awstest is a small AWS on loopback that speaks the wire protocols of EC2, Auto Scaling, Elastic Load Balancing, SQS and STS, for tests and
 // demonstrations. It is as unkind as AWS: it answers in no order, splits reservations over pages, lets terminated
 // instances linger, forgets one now and then, throttles and refuses.
 package awstest
@@ -85,6 +85,8 @@ type Cloud struct {
 	number int
 	lifecycles
 	queues
+	// groups are Elastic Load Balancing's target groups, by ARN.
+	groups map[string]*TargetGroup
 	// Now is the cloud's clock. Default time.Now.
 	Now func() time.Time
 	// signers of identity documents by region, made when first needed.

@@ -72,6 +72,14 @@ func (c *Cloud) answer(in *call, authorization string) (any, *Refusal) {
 		return c.describeInstances(in)
 	case "DescribeAutoScalingGroups":
 		return c.describeGroups(in)
+	case "DescribeTargetGroups":
+		return c.describeTargetGroups(in)
+	case "DescribeTargetHealth":
+		return c.describeTargetHealth(in)
+	case "RegisterTargets":
+		return c.registerTargets(in)
+	case "DeregisterTargets":
+		return c.deregisterTargets(in)
 	case "AssumeRole":
 		return c.assumeRole(in)
 	}

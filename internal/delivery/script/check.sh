@@ -1,6 +1,10 @@
-# The command of a health check: it runs in the live release's directory, reads nothing, and is killed with all it
+# The command of a health check or of a load balancer, or a script instead of it: it runs in the live release's directory, reads nothing, and is killed with all it
 # started at its limit. The first 4 KiB that it prints are kept.
 work
+if [ -n "${v_script-}" ]; then
+	printf '%s\n' "$v_script" >"$w/script"
+	v_command="sh${nl}-eu${nl}$w/script"
+fi
 mkfifo "$w/pipe" || fail DeliveryFailed "can't make a pipe in $w"
 (head -c 4096 >"$w/out" && cat >/dev/null) <"$w/pipe" >/dev/null 2>&1 &
 reader=$!

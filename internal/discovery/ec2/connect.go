@@ -45,12 +45,22 @@ func (c clients) DescribeAutoScalingGroups(
 	return c.groups.DescribeAutoScalingGroups(ctx, in, o...)
 }
 
-// connect finds credentials by the SDK's own chain, assumes the account's role, and retries adaptively: after a call was
-// throttled, the next ones are slowed down before they are sent.
+// connect makes the clients of an account.
 func connect(ctx context.Context, account discovery.Account) (API, error) {
-	loaded, err := load(ctx, account.Region)
+	loaded, err := Config(ctx, account)
 	if err != nil {
 		return nil, err
+	}
+	groups := autoscaling.NewFromConfig(loaded)
+	return clients{Client: ec2.NewFromConfig(loaded), hooks: hooks{groups}, groups: groups}, nil
+}
+
+// Config finds credentials by the SDK's own chain, assumes the account's role, and retries adaptively: after a call was
+// throttled, the next ones are slowed down before they are sent.
+func Config(ctx context.Context, account discovery.Account) (aws.Config, error) {
+	loaded, err := load(ctx, account.Region)
+	if err != nil {
+		return aws.Config{}, err
 	}
 	if account.RoleARN != "" {
 		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), account.RoleARN, func(o *stscreds.AssumeRoleOptions) {
@@ -61,8 +71,7 @@ func connect(ctx context.Context, account discovery.Account) (API, error) {
 		})
 		loaded.Credentials = aws.NewCredentialsCache(provider)
 	}
-	groups := autoscaling.NewFromConfig(loaded)
-	return clients{Client: ec2.NewFromConfig(loaded), hooks: hooks{groups}, groups: groups}, nil
+	return loaded, nil
 }
 
 // load finds credentials by the SDK's own chain.
@@ -90,8 +99,8 @@ func connectQueue(ctx context.Context, region string) (queueAPI, error) {
 	return sqs.NewFromConfig(loaded), nil
 }
 
-// explain says what AWS answered, its error code first.
-func explain(err error) string {
+// Explain says what AWS answered, its error code first.
+func Explain(err error) string {
 	var answered smithy.APIError
 	if errors.As(err, &answered) {
 		var operation *smithy.OperationError

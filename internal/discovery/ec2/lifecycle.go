@@ -98,7 +98,7 @@ func (s *Sweeper) ask(ctx context.Context, of discovery.Account, call func(conte
 	case errors.As(err, &answered) && answered.ErrorCode() == "ValidationError" && strings.Contains(answered.ErrorMessage(), "No active Lifecycle Action"):
 		return lifecycle.ErrNoAction
 	}
-	return fmt.Errorf("EC2 in %s: %s", of, explain(err))
+	return fmt.Errorf("EC2 in %s: %s", of, Explain(err))
 }
 
 // warm adds the lifecycle states of the instances in a group's warm pool, which the group itself does not list.

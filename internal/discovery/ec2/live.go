@@ -161,12 +161,12 @@ func (s *Sweeper) learnLive(
 	}
 	now := s.Clock.Now()
 	if err != nil {
-		a.blind, a.blindUntil = errors.New("EC2 in "+of.String()+": "+explain(err)), now.Add(s.Blind)
+		a.blind, a.blindUntil = errors.New("EC2 in "+of.String()+": "+Explain(err)), now.Add(s.Blind)
 		if s.ctx == nil || s.ctx.Err() != nil { // the process ends
 			return nil, a.blind
 		}
 		slog.Warn("instances can't be looked at before they are reached: what was swept last decides",
-			"account", of.String(), "error", explain(err), "for", s.Blind)
+			"account", of.String(), "error", Explain(err), "for", s.Blind)
 		return nil, a.blind
 	}
 	maps.DeleteFunc(a.live, func(_ string, d described) bool { return now.Sub(d.at) >= s.Fresh })

@@ -89,7 +89,7 @@ func (q *Queue) Start(ctx context.Context) error {
 		wait := min(time.Second<<min(failures, 6), maxQueueBackoff)
 		failures++
 		slog.Warn("events can't be taken from the queue: new instances are seen by the sweeps alone, which is slower",
-			"queue", q.URL, "error", explain(err), "after", wait)
+			"queue", q.URL, "error", Explain(err), "after", wait)
 		err = nil
 		select {
 		case <-ctx.Done():

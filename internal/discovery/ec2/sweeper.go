@@ -251,8 +251,8 @@ func (s *Sweeper) learn(
 			wait = min(2*wait, maxBackoff)
 		}
 		next := s.Clock.Now().Add(wait).UTC().Format("15:04:05 UTC")
-		problem := "EC2 in " + of.String() + ": " + explain(err)
-		slog.Warn("the instances of an account can't be looked for", "account", of.String(), "error", explain(err), "failures", a.failures, "after", wait)
+		problem := "EC2 in " + of.String() + ": " + Explain(err)
+		slog.Warn("the instances of an account can't be looked for", "account", of.String(), "error", Explain(err), "failures", a.failures, "after", wait)
 		a.problem = problem + "; next try at " + next
 		news = true
 	} else {
