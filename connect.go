@@ -21,6 +21,7 @@ import (
 	depotclient "github.com/slipway-dev/slipway/internal/depot/client"
 	"github.com/slipway-dev/slipway/internal/discovery/ec2"
 	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/loadbalancer/elbv2"
 	"github.com/slipway-dev/slipway/internal/metrics"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
@@ -76,6 +77,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 		Found:           instances.Found(),
 		AutoScaling:     instances,
 		MaxAbandons:     o.maxAbandons,
+		Balancers:       elbv2.New(),
 		Bindings:        booted,
 		Booted:          booted.News(),
 		Delivery:        hosts,

@@ -25,6 +25,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
 	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	AutoScaling lifecycle.AutoScaling
 	// MaxAbandons is how many instances of a group may be abandoned within an hour. Default: none.
 	MaxAbandons int
+	// Balancers talks to the target groups of load balancers.
+	Balancers loadbalancer.Groups
 	// Bindings knows the host keys of instances that booted by themselves; Booted brings the ids of those that did.
 	Bindings target.Bindings
 	Booted   <-chan event.TypedGenericEvent[string]
@@ -93,7 +96,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}).SetupWithManager,
 		"target": target.New(target.Options{
 			Client: c, Reader: reader, Finder: o.Finder, Delivery: o.Delivery, Endpoint: o.Endpoint, PullCredential: o.PullCredential,
-			Bindings: o.Bindings, Booted: o.Booted,
+			Balancers: o.Balancers, Bindings: o.Bindings, Booted: o.Booted,
 			OwnerID: o.OwnerID, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-target"), Metrics: counts, Concurrency: o.Deliveries,
 		}).SetupWithManager,
 	} {

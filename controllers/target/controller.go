@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/metrics"
 )
 
@@ -47,6 +48,8 @@ type Options struct {
 	Delivery delivery.Driver
 	// Health asks hosts whether they are well. Default: Delivery, if it can.
 	Health delivery.Checker
+	// Balancers talks to the target groups of load balancers.
+	Balancers loadbalancer.Groups
 	// Bindings knows the host keys of instances that booted with Slipway's user-data; Booted brings the ids of those that
 	// did.
 	Bindings Bindings
@@ -178,6 +181,14 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 	}
 	if problem := r.permitted(ctx, j); problem != nil { // the look may have taken minutes
 		return r.reportProblem(ctx, j, problem)
+	}
+	if j.mustLeave(v.repair) {
+		if left, next, err := r.drain(ctx, j, v); !left || err != nil {
+			return next, err
+		}
+		if problem := r.permitted(ctx, j); problem != nil { // nor is draining done at once
+			return r.reportProblem(ctx, j, problem)
+		}
 	}
 	return r.deliver(ctx, j, v)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/health"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -110,10 +111,15 @@ func (f facts) complete() bool {
 	return d != nil && d.Fence == f.fence && d.Digest == f.order.Digest && d.Outcome == rollout.Succeeded
 }
 
-// onRecord says whether the order was carried out but for the host's health, as far as the last report goes.
+// onRecord says whether the order was carried out but for the host's health and its return into its load balancer, as far as the last report goes.
 func (f facts) onRecord() bool {
 	d := f.status.Delivery
-	return d != nil && d.Fence == f.fence && d.Digest == f.order.Digest && d.Step == v1alpha1.StepHealth
+	return d != nil && d.Fence == f.fence && d.Digest == f.order.Digest && switchedBefore(d.Step)
+}
+
+// switchedBefore says whether nothing is switched at a step of a delivery any more, nor run on the host.
+func switchedBefore(step string) bool {
+	return step == v1alpha1.StepHealth || step == v1alpha1.StepReturn
 }
 
 // handedOver says the same as far as the host goes: what was ordered is live. Nothing is pulled or switched again then.
@@ -124,6 +130,14 @@ func (f facts) handedOver() bool {
 // ailing speaks of a host that runs what it should and is not healthy, or not yet.
 func (f facts) ailing() verdict {
 	runs := rollout.Label(f.order)
+	if d := f.status.Delivery; d != nil && d.Step == v1alpha1.StepReturn && loadbalancer.Out(f.status.LoadBalancer) {
+		said := f.status.LoadBalancer.Message
+		if d.Outcome == rollout.Failed {
+			return waiting(d.Reason, "runs "+runs+", and is not back in its load balancer: "+said)
+		}
+		return verdict{action: rest, state: conditions.InProgress, reason: v1alpha1.ReasonRegistering,
+			message: "runs " + runs + ", and comes back into its load balancer: " + said}
+	}
 	if f.health == nil || f.health.Verdict == health.Open {
 		v := verdict{action: rest, state: conditions.InProgress, reason: v1alpha1.ReasonCheckingHealth, message: "runs " + runs + ", and its health is looked at"}
 		if f.health != nil && f.health.Said != "" {

@@ -40,7 +40,11 @@ func (r *Reconciler) deliver(ctx context.Context, j *job, v verdict) (lesson, er
 		return lesson{}, nil // the process ends: whoever comes next looks at the host first
 	}
 	if err != nil {
-		return r.reportFailed(ctx, j, asFailure(err, "Deliver", v1alpha1.ReasonDeliveryFailed), began)
+		failure := asFailure(err, "Deliver", v1alpha1.ReasonDeliveryFailed)
+		if j.out() && !failure.Switched && !failure.Unknown {
+			r.undo(ctx, j, failure.Message)
+		}
+		return r.reportFailed(ctx, j, failure, began)
 	}
 	if err := r.reportDelivered(ctx, j, &result, began); err != nil {
 		return lesson{}, err

@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/health"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -116,6 +117,16 @@ func (r *Reconciler) settle(ctx context.Context, j *job, seen *delivery.Observat
 			return r.reportProblem(ctx, j, failure)
 		}
 	}
+	var returning time.Duration
+	if j.mayReturn(seen) {
+		var err error
+		if returning, err = r.comeBack(ctx, j); err != nil {
+			return lesson{}, err
+		}
+		if ctx.Err() != nil {
+			return lesson{}, nil
+		}
+	}
 	if err := r.reportSettled(ctx, j, seen); err != nil {
 		return lesson{}, err
 	}
@@ -127,16 +138,19 @@ func (r *Reconciler) settle(ctx context.Context, j *job, seen *delivery.Observat
 	if postponed {
 		next.after = min(next.after, r.jittered(postponement))
 	}
-	if j.health != nil {
+	if j.out() && returning > 0 {
+		next.after = min(next.after, returning)
+	}
+	if j.health != nil || j.out() {
 		next.health, next.lookDue, next.seen, next.host, next.authorities = j.health, lookDue, seen, j.host, j.authorities
 	}
 	return next, nil
 }
 
-// onlyHealth says whether nothing but the health of a host is due: the host itself was looked at lately. It is reached as
+// onlyHealth says whether nothing but the health of a host is due, or its return into its load balancer: the host itself was looked at lately. It is reached as
 // it was then.
 func (j *job) onlyHealth(now time.Time) bool {
-	if j.last.seen == nil || !now.Before(j.last.lookDue) || !j.asksHealth(j.last.seen) {
+	if j.last.seen == nil || !now.Before(j.last.lookDue) || !j.asksHealth(j.last.seen) && !j.mayReturn(j.last.seen) {
 		return false
 	}
 	j.host, j.authorities = j.last.host, j.last.authorities
@@ -162,11 +176,16 @@ func (r *Reconciler) reportSettled(ctx context.Context, j *job, seen *delivery.O
 		return err
 	}
 	d := j.target.Status.Delivery
-	log.FromContext(ctx).Info("health", "host", j.target.Spec.Host.Name, "fence", j.fence, "outcome", d.Outcome, "said", j.health.state.Said)
-	if d.Outcome == rollout.Succeeded {
+	said := ""
+	if j.health != nil {
+		said = j.health.state.Said
+	}
+	log.FromContext(ctx).Info("health", "host", j.target.Spec.Host.Name, "fence", j.fence, "outcome", d.Outcome, "said", said)
+	switch d.Outcome {
+	case rollout.Succeeded:
 		r.Metrics.Delivered(j.target, d.CompletionTime.Sub(d.StartTime.Time), d.BytesReceived)
-	} else {
-		r.Metrics.DeliveryFailed(j.target, j.health.state.Reason())
+	case rollout.Failed:
+		r.Metrics.DeliveryFailed(j.target, d.Reason)
 	}
 	return nil
 }
@@ -178,12 +197,17 @@ func outcome(t *v1alpha1.Target) string {
 	return t.Status.Delivery.Outcome
 }
 
-// conclude writes what is known of the health of what is live, and with it how a delivery ended that only lacked that.
+// conclude writes what is known of the health of what is live, and with it how a delivery ended that only lacked that, or the
+// host's return into its load balancer.
 func (j *job) conclude(status *v1alpha1.TargetStatus, now time.Time) {
 	d := status.Delivery
+	open := d != nil && d.Fence == j.fence && switchedBefore(d.Step)
 	if j.health == nil {
 		f := j.facts(nil)
 		f.status = status
+		if open && d.Step == v1alpha1.StepReturn && j.deploy.HealthCheck == nil && !loadbalancer.Out(status.LoadBalancer) {
+			succeed(d, now, v1alpha1.StepReturn, status.LoadBalancer)
+		}
 		if j.deploy.HealthCheck == nil && f.order != nil && f.complete() {
 			conditions.Remove(&status.Conditions, v1alpha1.ConditionHealthy)
 		}
@@ -196,20 +220,47 @@ func (j *job) conclude(status *v1alpha1.TargetStatus, now time.Time) {
 		said = "the health check has not been made yet"
 	}
 	conditions.Set(&status.Conditions, j.generation, v1alpha1.ConditionHealthy, value[state.Verdict], state.Reason(), said)
-	if d == nil || d.Step != v1alpha1.StepHealth || d.Fence != j.fence || state.Verdict == health.Open {
+	if !open || state.Verdict == health.Open {
 		return
+	}
+	if state.Verdict == health.Unhealthy {
+		d.Step = v1alpha1.StepHealth
+		if d.Outcome != rollout.Failed {
+			ended := metav1.NewTime(now)
+			d.Outcome, d.Failures, d.Reason, d.CompletionTime = rollout.Failed, d.Failures+1, state.Reason(), &ended
+			addStep(d, v1alpha1.StepHealth, state.Said, now)
+		}
+		return
+	}
+	if d.Step == v1alpha1.StepHealth {
+		addStep(d, v1alpha1.StepHealth, state.Said, now)
+		if loadbalancer.Out(status.LoadBalancer) {
+			d.Step, d.Outcome = v1alpha1.StepReturn, ""
+			return
+		}
+		succeed(d, now, "", nil)
+	} else if !loadbalancer.Out(status.LoadBalancer) {
+		succeed(d, now, v1alpha1.StepReturn, status.LoadBalancer)
+	}
+}
+
+// succeed ends a delivery well, with its last step if that is not written down yet.
+func succeed(d *v1alpha1.DeliveryStatus, now time.Time, step string, record *v1alpha1.LoadBalancerStatus) {
+	if step != "" {
+		message := ""
+		if record != nil {
+			message = record.Message
+		}
+		addStep(d, step, message, now)
 	}
 	ended := metav1.NewTime(now)
-	step := v1alpha1.DeliveryStep{Name: v1alpha1.StepHealth, Message: state.Said}
-	switch {
-	case state.Verdict == health.Healthy:
-		d.Outcome, d.Failures, d.Reason, d.Step = rollout.Succeeded, 0, "", ""
-	case d.Outcome == rollout.Failed: // and is so still
-		return
-	default:
-		d.Outcome, d.Failures, d.Reason = rollout.Failed, d.Failures+1, state.Reason()
-	}
-	if n := len(d.Steps); n > 0 && d.Steps[n-1].Name == v1alpha1.StepHealth {
+	d.Outcome, d.Failures, d.Reason, d.Step, d.CompletionTime = rollout.Succeeded, 0, "", "", &ended
+}
+
+// addStep writes down a step that took the time since the others, in place of an earlier one of its name at the end.
+func addStep(d *v1alpha1.DeliveryStatus, name, message string, now time.Time) {
+	step := v1alpha1.DeliveryStep{Name: name, Message: message}
+	if n := len(d.Steps); n > 0 && d.Steps[n-1].Name == name {
 		d.Steps = d.Steps[:n-1]
 	}
 	if d.StartTime != nil {
@@ -219,5 +270,5 @@ func (j *job) conclude(status *v1alpha1.TargetStatus, now time.Time) {
 		}
 		step.Milliseconds = max(step.Milliseconds, 0)
 	}
-	d.CompletionTime, d.Steps = &ended, steps(append(d.Steps, step))
+	d.Steps = steps(append(d.Steps, step))
 }

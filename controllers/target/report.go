@@ -15,6 +15,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/delivery"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -48,7 +49,7 @@ func (r *Reconciler) reportBegun(ctx context.Context, j *job, v verdict, began m
 // reportDelivered writes that a delivery ended well, or that only the host's health remains to be seen.
 func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delivery.Result, began metav1.Time) error {
 	j.handOver(r.Clock.Now())
-	if j.health == nil {
+	if j.health == nil && !j.out() {
 		r.Metrics.Delivered(j.target, r.Clock.Since(began.Time), result.BytesReceived)
 	}
 	log.FromContext(ctx).Info("delivered", "host", j.target.Spec.Host.Name, "digest", j.order.Digest, "fence", j.fence,
@@ -56,9 +57,12 @@ func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delive
 	return r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
 		d := j.delivery(status, began)
 		d.Steps, d.BytesReceived = steps(result.Steps), result.BytesReceived
-		if j.health != nil {
+		switch {
+		case j.health != nil:
 			d.Step = v1alpha1.StepHealth
-		} else {
+		case loadbalancer.Out(status.LoadBalancer):
+			d.Step = v1alpha1.StepReturn
+		default:
 			done := metav1.NewTime(r.Clock.Now())
 			d.Outcome, d.Failures, d.Reason, d.CompletionTime = rollout.Succeeded, 0, "", &done
 		}

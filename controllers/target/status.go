@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/delivery"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -57,18 +58,24 @@ func (j *job) observe(status *v1alpha1.TargetStatus, seen *delivery.Observation)
 func (j *job) availability(status *v1alpha1.TargetStatus, seen *delivery.Observation) {
 	d := status.Delivery
 	healthy := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionHealthy)
-	half := d != nil && d.Step != v1alpha1.StepHealth && d.Outcome != rollout.Succeeded && d.Fence > 0 && seen.SwitchedFence == d.Fence && seen.Digest == d.Digest
 	switch {
 	case seen.Digest == "":
 		conditions.False(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonNothingDelivered, "nothing is live on the host")
-	case half:
+	case half(d, seen):
 		conditions.False(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonDeliveryFailed, "switched, but the delivery did not end well")
 	case healthy != nil && healthy.Status != metav1.ConditionTrue:
 		conditions.Set(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, healthy.Status, healthy.Reason, healthy.Message)
+	case loadbalancer.Out(status.LoadBalancer):
+		available(status, j.generation)
 	default:
 		conditions.True(&status.Conditions, j.generation, v1alpha1.ConditionAvailable, v1alpha1.ReasonSucceeded,
 			"serves "+rollout.LabelOf(seen.Revision, seen.Commit))
 	}
+}
+
+// half says whether a host was switched by a delivery that did not end well, or not yet.
+func half(d *v1alpha1.DeliveryStatus, seen *delivery.Observation) bool {
+	return d != nil && !switchedBefore(d.Step) && d.Outcome != rollout.Succeeded && d.Fence > 0 && seen.SwitchedFence == d.Fence && seen.Digest == d.Digest
 }
 
 // fail writes what went wrong.

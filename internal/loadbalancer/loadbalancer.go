@@ -144,8 +144,6 @@ type Content struct {
 	// Live is the digest that is live, Ordered the one to deliver. Repair: the live files are not what they should be.
 	Live, Ordered string
 	Repair        bool
-	// Fence of the delivery.
-	Fence int64
 }
 
 // MustLeave says whether a host has to be out before a delivery: its content changes under requests. One that serves nothing
@@ -157,9 +155,15 @@ func MustLeave(c Content) bool {
 	return c.Configured || Out(c.Status)
 }
 
-// Began says whether the host has begun to leave for the delivery of this fence: its time runs since then.
-func Began(status *v1alpha1.LoadBalancerStatus, fence int64) bool {
-	return status != nil && status.Fence == fence && (status.State == v1alpha1.Draining || status.State == v1alpha1.Drained)
+// Leaving says whether the host has begun to leave, or has left.
+func Leaving(status *v1alpha1.LoadBalancerStatus) bool {
+	return status != nil && (status.State == v1alpha1.Draining || status.State == v1alpha1.Drained)
+}
+
+// Untouched says whether a host that is out still serves what it served in its load balancer: it was not switched since.
+// switched is the fence under which it was last. Fences only grow.
+func Untouched(status *v1alpha1.LoadBalancerStatus, switched int64) bool {
+	return Out(status) && switched < status.Fence
 }
 
 // Late says whether the time of a state is over.
