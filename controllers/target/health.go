@@ -117,18 +117,18 @@ func (r *Reconciler) settle(ctx context.Context, j *job, seen *delivery.Observat
 			return r.reportProblem(ctx, j, failure)
 		}
 	}
+	if err := r.reportSettled(ctx, j, seen); err != nil {
+		return lesson{}, err
+	}
 	var returning time.Duration
 	if j.mayReturn(seen) {
 		var err error
-		if returning, err = r.comeBack(ctx, j); err != nil {
+		if returning, err = r.comeBack(ctx, j); err != nil || ctx.Err() != nil {
 			return lesson{}, err
 		}
-		if ctx.Err() != nil {
-			return lesson{}, nil
+		if err := r.reportSettled(ctx, j, seen); err != nil {
+			return lesson{}, err
 		}
-	}
-	if err := r.reportSettled(ctx, j, seen); err != nil {
-		return lesson{}, err
 	}
 	now := r.Clock.Now()
 	next := lesson{known: true, looked: j.last.looked, after: max(lookDue.Sub(now), time.Second)}

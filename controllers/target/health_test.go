@@ -21,6 +21,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/delivery"
 	"github.com/slipway-dev/slipway/internal/frozen"
 	"github.com/slipway-dev/slipway/internal/health"
+	"github.com/slipway-dev/slipway/internal/loadbalancer"
 	"github.com/slipway-dev/slipway/internal/rollout"
 	"github.com/slipway-dev/slipway/test/env"
 )
@@ -35,6 +36,12 @@ type machine struct {
 	deliveries int
 	looks      int
 	probes     int
+	// delivering and checking, if set, are called first, and may fail a delivery; commands are those of a load balancer that ran.
+	delivering func() *delivery.Failure
+	checking   func()
+	commands   []string
+	// command, if set, fails a load balancer's command.
+	command func(step string) *delivery.Failure
 }
 
 var off = &delivery.Failure{Step: "Connect", Reason: v1alpha1.ReasonUnreachable, Message: "it is off"}
@@ -48,6 +55,11 @@ func (m *machine) Probe(context.Context, delivery.Host, delivery.Owner, v1alpha1
 }
 
 func (m *machine) Deliver(_ context.Context, _ delivery.Host, order delivery.Order, _ func(string)) (delivery.Result, error) {
+	if m.delivering != nil {
+		if failure := m.delivering(); failure != nil {
+			return delivery.Result{}, failure
+		}
+	}
 	m.deliveries++
 	m.seen = delivery.Observation{HostKey: "key", Fence: order.Fence, SwitchedFence: order.Fence, Digest: order.Digest, Commit: order.Commit, Revision: order.Revision}
 	return delivery.Result{Observation: m.seen, Steps: []v1alpha1.DeliveryStep{{Name: "Switch", Milliseconds: 5}}}, nil
@@ -55,6 +67,9 @@ func (m *machine) Deliver(_ context.Context, _ delivery.Host, order delivery.Ord
 
 func (m *machine) Check(_ context.Context, host delivery.Host, _ v1alpha1.DeploySpec, _ []byte) (health.Answer, error) {
 	m.looks++
+	if m.checking != nil {
+		m.checking()
+	}
 	if m.off || len(host.PrivateKey) == 0 {
 		return health.Answer{}, off
 	}
@@ -76,9 +91,19 @@ type stage struct {
 	r       *target.Reconciler
 	target  *v1alpha1.Target
 	due     time.Time
+	// balancers are the target groups, if there are any; through stands between the process and the API, if set.
+	balancers loadbalancer.Groups
+	through   client.Client
 }
 
-func newStage(t *testing.T, check *v1alpha1.HealthCheck) *stage {
+func (s *stage) client() client.Client {
+	if s.through != nil {
+		return s.through
+	}
+	return s.c
+}
+
+func newStage(t *testing.T, check *v1alpha1.HealthCheck, change ...func(*v1alpha1.Service)) *stage {
 	s := &stage{WithT: NewWithT(t), t: t, c: env.Client(t), clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
 		machine: &machine{answer: well, seen: delivery.Observation{HostKey: "key"}}}
 	ns := env.Namespace(t)
@@ -92,6 +117,9 @@ func newStage(t *testing.T, check *v1alpha1.HealthCheck) *stage {
 			HostKeys: v1alpha1.HostKeys{Policy: v1alpha1.HostKeysFirstUse}},
 		Deploy: v1alpha1.DeploySpec{Path: "/var/www/blog", HealthCheck: check},
 	}}
+	for _, c := range change {
+		c(service)
+	}
 	s.Expect(s.c.Create(t.Context(), service)).To(Succeed())
 	name, err := frozen.Ensure(t.Context(), s.c, service, frozen.Spec(service), 1)
 	s.Expect(err).NotTo(HaveOccurred())
@@ -109,7 +137,7 @@ func newStage(t *testing.T, check *v1alpha1.HealthCheck) *stage {
 
 // restart forgets all that the process knew.
 func (s *stage) restart() {
-	s.r = target.New(target.Options{Client: s.c, Reader: s.c, Delivery: s.machine, OwnerID: "here", Clock: s.clock, Jitter: func() float64 { return 0 }})
+	s.r = target.New(target.Options{Client: s.client(), Reader: s.c, Delivery: s.machine, Balancers: s.balancers, OwnerID: "here", Clock: s.clock, Jitter: func() float64 { return 0 }})
 	s.due = s.clock.Now()
 }
 
