@@ -133,7 +133,11 @@ func (f facts) ailing() verdict {
 	if d := f.status.Delivery; d != nil && d.Step == v1alpha1.StepReturn && loadbalancer.Out(f.status.LoadBalancer) {
 		said := f.status.LoadBalancer.Message
 		if d.Outcome == rollout.Failed {
-			return waiting(d.Reason, "runs "+runs+", and is not back in its load balancer: "+said)
+			v := waiting(d.Reason, "runs "+runs+", and is not back in its load balancer: "+said)
+			if d.Reason == v1alpha1.ReasonNotPermitted {
+				v.state = conditions.Stalled
+			}
+			return v
 		}
 		return verdict{action: rest, state: conditions.InProgress, reason: v1alpha1.ReasonRegistering,
 			message: "runs " + runs + ", and comes back into its load balancer: " + said}
