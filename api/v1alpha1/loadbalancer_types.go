@@ -87,13 +87,13 @@ type LoadBalancerCommands struct {
 type LoadBalancerState string
 
 const (
-	// InService: Slipway has brought the host back.
+	// InService says that Slipway has brought the host back.
 	InService LoadBalancerState = "InService"
-	// Draining: Slipway is about to take the host out, or has begun to.
+	// Draining says that Slipway is about to take the host out, or has begun to.
 	Draining LoadBalancerState = "Draining"
-	// Drained: Slipway has taken the host out.
+	// Drained says that Slipway has taken the host out.
 	Drained LoadBalancerState = "Drained"
-	// Registering: Slipway is about to bring the host back, or has begun to.
+	// Registering says that Slipway is about to bring the host back, or has begun to.
 	Registering LoadBalancerState = "Registering"
 )
 

@@ -244,6 +244,27 @@ func TestLoadBalancer(t *testing.T) {
 		b.Expect(b.target.Status.Running.Digest).To(Equal(oldDigest))
 	})
 
+	t.Run("one that is out is rolled back while AWS is down", func(t *testing.T) {
+		b := newBalanced(t, every(5*time.Second), false)
+		b.machine.answer = bad
+		b.until(3 * time.Minute)
+		b.Expect(b.record()).To(Equal(v1alpha1.Drained))
+		for _, action := range []string{"DescribeTargetHealth", "RegisterTargets"} {
+			b.cloud.Refuse(action, awstest.ELBDenied, 0)
+		}
+		b.machine.delivering = func() *delivery.Failure {
+			b.machine.answer = well
+			return nil
+		}
+		b.order(oldDigest)
+		b.until(30 * time.Second)
+		b.Expect([]any{b.machine.deliveries, b.record(), b.target.Status.Delivery.Step}).To(Equal([]any{2, v1alpha1.Registering, v1alpha1.StepReturn}))
+		b.cloud.Permit("DescribeTargetHealth")
+		b.cloud.Permit("RegisterTargets")
+		b.until(30 * time.Second)
+		b.served()
+	})
+
 	t.Run("one whose hook failed after the switch stays out", func(t *testing.T) {
 		b := newBalanced(t, nil, false)
 		b.machine.delivering = func() *delivery.Failure {

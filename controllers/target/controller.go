@@ -183,7 +183,7 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 		return r.reportProblem(ctx, j, problem)
 	}
 	if j.mustLeave(v.repair) {
-		if left, next, err := r.drain(ctx, j, v); !left || err != nil {
+		if left, next, err := r.drain(ctx, j); !left || err != nil {
 			return next, err
 		}
 		if problem := r.permitted(ctx, j); problem != nil { // nor is draining done at once
