@@ -21,8 +21,9 @@ var blameless = map[string]bool{
 	v1alpha1.ReasonFencedOff: true, v1alpha1.ReasonForeignOwner: true,
 }
 
-// verdicts are the reasons of failures that were looked at often enough already: the health check has its own thresholds.
-var verdicts = map[string]bool{v1alpha1.ReasonUnhealthy: true, v1alpha1.ReasonForwardingRefused: true}
+// verdicts are the reasons of failures that were looked at often enough already: the health check and the load balancer have
+// thresholds and limits of their own.
+var verdicts = map[string]bool{v1alpha1.ReasonUnhealthy: true, v1alpha1.ReasonForwardingRefused: true, v1alpha1.ReasonReturnFailed: true}
 
 // Fault is a host that a Release can't be brought to.
 type Fault struct {
