@@ -194,6 +194,10 @@ const (
 	ReasonRollbackIncomplete = "RollbackIncomplete"
 	// ReasonBaking says that the Targets are watched for rollout.bakeTime.
 	ReasonBaking = "Baking"
+	// ReasonHookRunning says that a hook runs once for the whole Release.
+	ReasonHookRunning = "HookRunning"
+	// ReasonHookUnknown says that nobody can tell whether, or how, a hook ended that runs once.
+	ReasonHookUnknown = "HookUnknown"
 	// ReasonStepPause says that the rollout is at a pause between two of its steps.
 	ReasonStepPause = "StepPause"
 	// ReasonProgressDeadlineExceeded says that no Target became ready for longer than rollout.progressDeadline.

@@ -93,9 +93,9 @@ type DeploySpec struct {
 	// +kubebuilder:validation:items:MaxLength=100
 	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9:_.@-]+\.(service|socket|target)$`
 	ServeUnits []string `json:"serveUnits,omitempty"`
-	// Hooks run on each host around the switch.
+	// Hooks run on each host around the switch, or once per Release.
 	// +optional
-	Hooks HostHooks `json:"hooks,omitzero"`
+	Hooks Hooks `json:"hooks,omitzero"`
 	// HealthCheck says how it is found out whether the release works on a host. A delivery that is not healthy in the end
 	// has failed. Default: a host is well when it runs what was delivered.
 	// +optional
@@ -139,41 +139,4 @@ type AdoptDocroot struct {
 	// releases/pre-slipway and is the first thing to roll back to.
 	// +required
 	Existing bool `json:"existing"`
-}
-
-// HostHooks run on each host around the switch, as ssh.user, in the new release's directory. They may write to shared
-// paths; what they change in the release itself is drift. What they leave running is ended: start daemons through the
-// host's service manager. Their environment has SLIPWAY_SERVICE, _RELEASE, _REVISION, _COMMIT, _PREVIOUS_COMMIT, _DIGEST,
-// _PATH (deploy.path) and _RELEASE_PATH.
-type HostHooks struct {
-	// BeforeSwitch runs when the new release is complete but not yet live. If it fails, nothing is switched.
-	// +optional
-	BeforeSwitch *HostHook `json:"beforeSwitch,omitempty"`
-	// AfterSwitch runs when the new release is live. If it fails the host counts as failed.
-	// +optional
-	AfterSwitch *HostHook `json:"afterSwitch,omitempty"`
-}
-
-// HostHook is one command on a host.
-// +kubebuilder:validation:ExactlyOneOf=command;script
-type HostHook struct {
-	// Command is an argv; no shell reads it.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=1024
-	// +kubebuilder:validation:items:Pattern=`^[^\x00-\x1f\x7f]+$`
-	Command []string `json:"command,omitempty"`
-	// Script is run with "sh -eu".
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=16384
-	Script string `json:"script,omitempty"`
-	// Timeout after which the hook and all it started are killed. Default 60s.
-	// +optional
-	// +kubebuilder:default="60s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be between 1s and 1h"
-	Timeout metav1.Duration `json:"timeout,omitzero"`
 }

@@ -83,6 +83,10 @@ const (
 	GateWindow Gate = "Window"
 )
 
+// GateIrreversible is the gate of a Release that goes back behind an irreversible hook: one person confirms it, who may be
+// the one that asked for it.
+const GateIrreversible = "Irreversible"
+
 // Override lets a Release through gates that hold it. It can be given later, and not be taken back.
 type Override struct {
 	// By is who says so: the name of the user who writes this. The cluster checks it, and that he has the verb override.
@@ -111,10 +115,11 @@ const RequestedByManager = "system:serviceaccount:slipway-system:slipway-manager
 
 // Approval lets a Release go on at a gate. It can't be taken back: abort the Release instead.
 type Approval struct {
-	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps.
+	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps, "Irreversible" a way back
+	// behind a hook that is marked so.
 	// +required
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^Step-[1-9][0-9]?$`
+	// +kubebuilder:validation:Pattern=`^(Step-[1-9][0-9]?|Irreversible)$`
 	Gate string `json:"gate"`
 	// By is who approves: the name of the user who writes this. The cluster checks it, and that he has the verb approve.
 	// +required

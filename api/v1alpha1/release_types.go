@@ -15,6 +15,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.rebuild) == has(oldSelf.rebuild) && (!has(self.rebuild) || self.rebuild == oldSelf.rebuild)",message="a Release is a record: create a new Release with the new value of rebuild"
 // +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="a Release is a record: requestedBy can't be changed"
 // +kubebuilder:validation:XValidation:rule="(has(self.allowShrink) && self.allowShrink) == (has(oldSelf.allowShrink) && oldSelf.allowShrink)",message="a Release is a record: create a new Release to allow a shrunken artifact"
+// +kubebuilder:validation:XValidation:rule="has(self.skipHooks) == has(oldSelf.skipHooks) && (!has(self.skipHooks) || self.skipHooks == oldSelf.skipHooks)",message="a Release is a record: create a new Release that skips other hooks"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.override) || (has(self.override) && self.override == oldSelf.override)",message="an override is on record and can't be changed or taken back: create a new Release"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.approvals) || (has(self.approvals) && oldSelf.approvals.all(a, self.approvals.exists(b, b == a)))",message="an approval is on record and can't be changed or taken back: abort the Release instead"
@@ -47,6 +48,11 @@ type ReleaseSpec struct {
 	// it: an empty or broken build must not delete a site.
 	// +optional
 	AllowShrink bool `json:"allowShrink,omitempty"`
+	// SkipHooks lists hooks that are not to run for this Release, such as one that a person has run by hand.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=2
+	SkipHooks []ReleaseHookName `json:"skipHooks,omitempty"`
 	// Override lets the Release through a lock or a closed window.
 	// +optional
 	Override *Override `json:"override,omitempty"`
@@ -232,6 +238,12 @@ type ReleaseStatus struct {
 	// Step of rollout.steps that the rollout is at.
 	// +optional
 	Step *StepStatus `json:"step,omitempty"`
+	// Hooks of the Release that were come to: BeforeRollout, AfterRollout.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=2
+	Hooks []ReleaseHookStatus `json:"hooks,omitempty"`
 	// StartTime is when the Release was first seen.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`

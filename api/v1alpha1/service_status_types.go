@@ -232,6 +232,9 @@ type ServiceStatus struct {
 	// RollingBack is true while the Targets that were switched to the Release in the rollout slot return to the current one.
 	// +optional
 	RollingBack bool `json:"rollingBack,omitempty"`
+	// Irreversible is the last hook after which the releases before do not work any more.
+	// +optional
+	Irreversible *IrreversibleRecord `json:"irreversible,omitempty"`
 	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
 	// the first Service object of the line.
 	// +optional

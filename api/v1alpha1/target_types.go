@@ -29,6 +29,9 @@ type TargetSpec struct {
 	// Wave that the fence belongs to.
 	// +optional
 	Wave int64 `json:"wave,omitempty"`
+	// Hook that the host runs for the whole Service.
+	// +optional
+	Hook *HookOrder `json:"hook,omitempty"`
 }
 
 // TargetHost is how a host is reached.
@@ -162,6 +165,9 @@ type TargetStatus struct {
 	// LoadBalancer is what Slipway did with the host in its load balancer; absent if it never took it out.
 	// +optional
 	LoadBalancer *LoadBalancerStatus `json:"loadBalancer,omitempty"`
+	// Hook is how the last hook fared that the host ran for the whole Service.
+	// +optional
+	Hook *TargetHookStatus `json:"hook,omitempty"`
 	// Boot is how the host fared when it started last, if it got its release by itself.
 	// +optional
 	Boot *BootResult `json:"boot,omitempty"`

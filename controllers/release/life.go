@@ -134,7 +134,7 @@ func (l *life) newer() string {
 	for i := range l.others {
 		other := &l.others[i]
 		if other.Status.ServiceUID == l.release.Status.ServiceUID && other.Status.Sequence > l.release.Status.Sequence &&
-			ready(other) && (!l.holdsSlot() || l.gates.holding(other) == nil) {
+			ready(other) && (!l.holdsSlot() || l.gates.holding(other) == nil && l.unconfirmed(other) == nil) {
 			return other.Name
 		}
 	}

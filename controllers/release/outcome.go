@@ -3,7 +3,11 @@
 
 package release
 
-import "time"
+import (
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
 
 // outcome is what a phase returns: a closed set. Phases never set conditions; the runner does, from this.
 type outcome struct {
@@ -58,8 +62,11 @@ func persist(reason, message string) outcome {
 	return outcome{kind: persisting, reason: reason, message: message, limit: defaultLimit}
 }
 
-// retry says that err may go away by itself.
+// retry says that err may go away by itself. One who wrote at the same time is no error.
 func retry(reason string, err error) outcome {
+	if apierrors.IsConflict(err) {
+		return wait(100*time.Millisecond, reason, "somebody else wrote at the same time; looking again")
+	}
 	return outcome{kind: retrying, reason: reason, message: err.Error(), err: err, limit: defaultLimit}
 }
 

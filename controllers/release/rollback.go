@@ -19,6 +19,10 @@ import (
 func (r *Reconciler) giveUp(ctx context.Context, l *life, strategy rollout.Strategy, reason, message string) outcome {
 	current, rolling := l.service.Status.Current, l.service.Status.Rolling
 	back := strategy.OnFailure == v1alpha1.OnFailureRollback && current != nil && !rollout.Same(current, rolling)
+	if hook := l.service.Status.Irreversible; back && reason != v1alpha1.ReasonRollbackRequested && rollout.Bars(hook, current) {
+		back = false
+		message += fmt.Sprintf("; no Target is returned to %s, as hook %s of Release %s is irreversible", rollout.Label(current), field(hook.Hook), hook.Release)
+	}
 	if back && l.service.Status.Stopping == "" {
 		l.release.Status.Rollback = &v1alpha1.RollbackStatus{
 			To: current.Release, Reason: reason, Message: conditions.Shorten(message, 1024), StartTime: metav1.NewTime(r.Clock.Now()), Targets: l.ordered(),
@@ -43,6 +47,12 @@ func (r *Reconciler) turnBack(ctx context.Context, l *life) outcome {
 	}
 	if current := l.service.Status.Current; current == nil || rollout.Same(current, l.service.Status.Rolling) {
 		return r.stop(ctx, l, v1alpha1.ReasonAborted, "stopped by spec.rollBack, and there is no other Release to return to")
+	}
+	if out := r.settleHooks(ctx, l); out != nil {
+		return *out
+	}
+	if hook := l.service.Status.Irreversible; rollout.Bars(hook, l.service.Status.Current) && len(strategy.Approvals.Confirmed(v1alpha1.GateIrreversible)) == 0 {
+		return awaitConfirmation(hook, "spec.rollBack")
 	}
 	strategy.OnFailure = v1alpha1.OnFailureRollback
 	l.recount()
@@ -85,6 +95,9 @@ func (r *Reconciler) rollBack(ctx context.Context, l *life) outcome {
 	}
 	message := fmt.Sprintf("%s. %d of %d Targets are back at %s", status.Rollback.Message, returned, status.Rollback.Targets, rollout.Label(current))
 	if way.Returning == 0 {
+		if out := r.settleHooks(ctx, l); out != nil {
+			return *out
+		}
 		if len(way.Stuck) > 0 {
 			message += fmt.Sprintf("; %d could not be returned yet, and will be once they can: %s", len(way.Stuck), rollout.Names(way.Stuck))
 		}

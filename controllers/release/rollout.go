@@ -35,7 +35,10 @@ func (r *Reconciler) rollOut(ctx context.Context, l *life) outcome {
 	now := r.Clock.Now()
 	standing := rollout.Stand(rollout.SlotOf(l.service, false), strategy, l.targets, now)
 	if reason := l.service.Status.Stopping; reason != "" { // a decision that is on record stands, whatever the hosts do since
-		return r.giveUp(ctx, l, strategy, reason, l.progressMessage())
+		return r.giveUp(ctx, l, strategy, reason, l.whyStopping())
+	}
+	if out := r.hook(ctx, l, strategy, v1alpha1.HookBeforeRollout); out != nil {
+		return *out
 	}
 	if standing.Over() && len(standing.Failed) > 0 {
 		return r.giveUp(ctx, l, strategy, v1alpha1.ReasonTooManyFailed, standing.Sentence())
@@ -109,7 +112,7 @@ func (r *Reconciler) strategy(ctx context.Context, l *life) (rollout.Strategy, e
 	}
 	strategy := rollout.StrategyOf(spec.Rollout)
 	strategy.UnreachableAfter = r.UnreachableAfter
-	strategy.Approvals = rollout.Approvals{RequestedBy: l.release.Spec.RequestedBy, Given: l.release.Spec.Approvals}
+	strategy.Approvals = approvals(l.release)
 	return strategy, nil
 }
 
@@ -137,6 +140,9 @@ func (r *Reconciler) takeSlot(ctx context.Context, l *life) outcome {
 		return wait(hold.after(now.Time), hold.reason, hold.message).within(0)
 	}
 	l.release.Status.HeldUntil = nil
+	if hook := l.unconfirmed(l.release); hook != nil {
+		return awaitConfirmation(hook, "the Release")
+	}
 	changed := l.service.DeepCopy()
 	changed.Status.Rolling = &v1alpha1.ReleaseRecord{
 		Release: l.release.Name, UID: l.uid(), Sequence: l.release.Status.Sequence, Revision: string(l.release.Spec.Revision),
@@ -164,6 +170,9 @@ func (r *Reconciler) stop(ctx context.Context, l *life, reason, message string) 
 			return retry(reason, err)
 		}
 		return wait(time.Second, reason, "stopping: no more Targets are started").within(0)
+	}
+	if out := r.settleHooks(ctx, l); out != nil {
+		return *out
 	}
 	if !rollout.Settled(l.service, l.targets, l.service.Status.Rolling) && r.waited(l, reason) < stopLimit {
 		return wait(2*time.Second, reason, "stopping: the Targets in flight finish first").within(0)

@@ -33,9 +33,15 @@ func (r *Reconciler) bake(ctx context.Context, l *life, strategy rollout.Strateg
 	standing := rollout.Stand(rollout.SlotOf(l.service, false), strategy, l.targets, r.Clock.Now())
 	switch {
 	case l.service.Status.Stopping != "":
-		return r.giveUp(ctx, l, strategy, l.service.Status.Stopping, l.progressMessage())
+		return r.giveUp(ctx, l, strategy, l.service.Status.Stopping, l.whyStopping())
 	case standing.Over() && len(standing.Failed) > 0:
 		return r.giveUp(ctx, l, strategy, v1alpha1.ReasonTooManyFailed, standing.Sentence())
+	case standing.Done(), l.release.Status.Hook(v1alpha1.HookAfterRollout) != nil:
+		if out := r.hook(ctx, l, strategy, v1alpha1.HookAfterRollout); out != nil {
+			return *out
+		}
+	}
+	switch {
 	case standing.Done():
 		return advance(v1alpha1.ReasonSucceeded, l.arrivedMessage(&standing))
 	case l.release.Spec.Paused:

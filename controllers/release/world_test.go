@@ -121,6 +121,9 @@ type world struct {
 	fail map[string]bool
 	// broken is a revision that hosts fail at, all of them or brokenHost.
 	broken, brokenHost string
+	// results are what comes of hooks, by "release/hook"; else they end well. ran lists those that were begun.
+	results map[string]v1alpha1.HookResult
+	ran     []string
 	// atOnce is how many hosts are moved; 0 is all.
 	atOnce int
 	// hurried replaces the manager's clock by one that goes on by ten seconds with every pass.
@@ -293,6 +296,10 @@ func (w *world) runJobs() {
 func (w *world) moveTargets() {
 	status := w.blog().Status
 	goal := status.Rolling
+	w.runHooks()
+	if goal != nil && w.before(goal) {
+		return
+	}
 	if status.RollingBack {
 		goal = status.Current
 	}

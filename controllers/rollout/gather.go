@@ -17,11 +17,11 @@ import (
 
 // gather reads what the planner looks at.
 func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service, targets []v1alpha1.Target) (rollout.Input, error) {
-	slot, step, err := r.slot(ctx, service)
+	specs, err := r.frozenSpecs(ctx, service, targets)
 	if err != nil {
 		return rollout.Input{}, err
 	}
-	specs, err := r.frozenSpecs(ctx, service, targets)
+	slot, step, err := r.slot(ctx, service, specs)
 	if err != nil {
 		return rollout.Input{}, err
 	}
@@ -43,7 +43,7 @@ func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service, targ
 }
 
 // slot reads what is released, whether a person or the Release's end holds it, and at which of its steps it is.
-func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service) (slot rollout.Slot, step int, err error) {
+func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service, specs map[string]v1alpha1.FrozenSpec) (slot rollout.Slot, step int, err error) {
 	slot = rollout.SlotOf(service, false)
 	if slot.Rolling == nil || slot.Held != "" {
 		return slot, 0, nil
@@ -65,10 +65,21 @@ func (r *Reconciler) slot(ctx context.Context, service *v1alpha1.Service) (slot 
 		slot.Held = v1alpha1.ReasonPaused
 	case release.Status.Rollback != nil: // it was decided; the Service will say so
 		slot.Held = release.Status.Rollback.Reason
+	case awaitsHook(&release.Status, specs[slot.Rolling.Frozen].Deploy.Hooks):
+		slot.Held = v1alpha1.ReasonHookRunning
 	case release.Status.Step != nil:
 		step = int(release.Status.Step.Index)
 	}
 	return slot, step, nil
+}
+
+// awaitsHook says whether the hook that comes before any host is moved has not ended well yet.
+func awaitsHook(status *v1alpha1.ReleaseStatus, hooks v1alpha1.Hooks) bool {
+	if hooks.BeforeRollout == nil {
+		return false
+	}
+	hook := status.Hook(v1alpha1.HookBeforeRollout)
+	return hook == nil || hook.State != v1alpha1.HookSucceeded && hook.State != v1alpha1.HookSkipped
 }
 
 // frozenSpecs reads the frozen specs that the Targets and the slot name.

@@ -42,11 +42,11 @@ func serviceOf(name func(client.Object) string) handler.EventHandler {
 	}
 }
 
-// stepped passes a Release that went on to its next step, or that is given up.
+// stepped passes a Release that went on to its next step, whose hook ended, or that is given up.
 func stepped() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := &e.ObjectOld.(*v1alpha1.Release).Status, &e.ObjectNew.(*v1alpha1.Release).Status
-		return index(before) != index(after) || (before.Rollback == nil) != (after.Rollback == nil)
+		return index(before) != index(after) || state(before) != state(after) || (before.Rollback == nil) != (after.Rollback == nil)
 	}}
 }
 
@@ -56,6 +56,14 @@ func index(status *v1alpha1.ReleaseStatus) int32 {
 		return 0
 	}
 	return status.Step.Index
+}
+
+// state of the hook that comes before any host is moved.
+func state(status *v1alpha1.ReleaseStatus) v1alpha1.HookState {
+	if hook := status.Hook(v1alpha1.HookBeforeRollout); hook != nil {
+		return hook.State
+	}
+	return ""
 }
 
 // all wakes all Services: the depot is told of policies too.

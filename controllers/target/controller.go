@@ -164,6 +164,9 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 	if problem := r.hostKey(j); problem != nil {
 		return r.reportProblem(ctx, j, problem)
 	}
+	if j.hookDue() {
+		return r.runHook(ctx, j)
+	}
 	v := decide(j.facts(nil))
 	if v.action == look {
 		seen, failure := r.probe(ctx, j)

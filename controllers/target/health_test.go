@@ -40,6 +40,12 @@ type machine struct {
 	delivering func() *delivery.Failure
 	checking   func()
 	commands   []string
+	// asked are the hooks that it was asked to run once, hookOrder what the last was to run in, claims what came of those that
+	// began. running, if set, is called first, and may fail an attempt.
+	asked     []delivery.Once
+	hookOrder delivery.Order
+	claims    map[string]delivery.OnceResult
+	running   func(delivery.Once, func()) *delivery.Failure
 	// command, if set, fails a load balancer's command.
 	command func(step string) *delivery.Failure
 }

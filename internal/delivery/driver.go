@@ -79,6 +79,18 @@ func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress fun
 }
 
 func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, limit time.Duration, r *report) *Failure {
+	values := func(access *pullAccess) [][2]string { return deliverValues(host.User, order, limit, access) }
+	return p.exchange(ctx, c, order, limit, r, values, func() bool {
+		return r.done != nil && r.state != nil && *r.done == (doneLine{order.Digest, order.Fence}) &&
+			r.state.Digest == order.Digest && r.state.SwitchedFence == order.Fence
+	})
+}
+
+// exchange carries the script and its values to the host while the host may pull the order's artifact, and reads the report.
+// well says whether the report is what was hoped for.
+func (p *Pool) exchange(
+	ctx context.Context, c *visit, order *Order, limit time.Duration, r *report, values func(*pullAccess) [][2]string, well func() bool,
+) *Failure {
 	refused := func(err error) *Failure {
 		return &Failure{Step: "Prepare", Reason: v1alpha1.ReasonDeliveryFailed, Message: err.Error(), Terminal: true}
 	}
@@ -96,14 +108,13 @@ func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, 
 		if !forwarded {
 			access.handedKey = access.privateKey
 		}
-		return load(deliverValues(host.User, order, limit, access))
+		return load(values(access))
 	}
 	stderr, sessionErr, readErr, err := p.runLending(ctx, c, access, stdin, r)
 	switch {
 	case err != nil:
 		return refused(err)
-	case r.done != nil && r.state != nil && *r.done == (doneLine{order.Digest, order.Fence}) &&
-		r.state.Digest == order.Digest && r.state.SwitchedFence == order.Fence:
+	case well():
 		return nil
 	case r.fail != nil:
 		return scriptFailure(r)

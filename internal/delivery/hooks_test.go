@@ -18,7 +18,7 @@ func TestHooks(t *testing.T) {
 	s := newSite(t, hosts.Options{})
 	run := func(before, after *v1alpha1.HostHook, content string) (string, func()) {
 		digest := s.depot.publish(t, map[string]string{"index.php": content})
-		return digest, func() { s.deploy.Hooks = v1alpha1.HostHooks{BeforeSwitch: before, AfterSwitch: after} }
+		return digest, func() { s.deploy.Hooks = v1alpha1.Hooks{BeforeSwitch: before, AfterSwitch: after} }
 	}
 	script := func(text string) *v1alpha1.HostHook {
 		return &v1alpha1.HostHook{Script: text, Timeout: metav1.Duration{Duration: 2 * time.Second}}
@@ -92,14 +92,14 @@ func TestHookEnvironment(t *testing.T) {
 			"\nRELEASE_PATH=/var/www/blog/releases/" + path + "\nREVISION=v1\nSERVICE=blog\n0\n"
 	}
 	order := s.order(one)
-	order.Deploy.Hooks = v1alpha1.HostHooks{BeforeSwitch: tell("before", ""), AfterSwitch: tell("after", "")}
+	order.Deploy.Hooks = v1alpha1.Hooks{BeforeSwitch: tell("before", ""), AfterSwitch: tell("after", "")}
 	s.deliver(order)
 	s.Expect(s.shell("cat /tmp/before")).To(Equal(told("c0ffee", one, "", "blog-1", one[7:])))
 	s.Expect(s.shell("cat /tmp/after")).To(Equal(told("c0ffee", one, "", "blog-1", one[7:])))
 
 	order = s.order(two)
 	order.Commit, order.Release = "decaf", "blog-2"
-	order.Deploy.Hooks = v1alpha1.HostHooks{BeforeSwitch: tell("before", ""), AfterSwitch: tell("after", "exit 1")}
+	order.Deploy.Hooks = v1alpha1.Hooks{BeforeSwitch: tell("before", ""), AfterSwitch: tell("after", "exit 1")}
 	s.refuse(order, v1alpha1.ReasonHookFailed)
 	s.Expect(s.shell("cat /tmp/before")).To(Equal(told("decaf", two, "c0ffee", "blog-2", two[7:])))
 	s.shell("rm /tmp/after")

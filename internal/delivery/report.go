@@ -22,6 +22,7 @@ const (
 	maxSteps  = 32
 	maxHeld   = 1000
 	maxText   = 1024
+	maxOutput = 4096
 	maxBytes  = 1 << 60
 )
 
@@ -55,11 +56,12 @@ type doneLine struct {
 	Fence  int64  `json:"fence"`
 }
 
-// exitLine says how the command of a health check ended.
+// exitLine says how a command ended: that of a health check, or a hook that runs once per Release, which has a state.
 type exitLine struct {
-	Code int    `json:"code"`
-	Late bool   `json:"late"`
-	Said string `json:"said"`
+	State string `json:"state"`
+	Code  int    `json:"code"`
+	Late  bool   `json:"late"`
+	Said  string `json:"said"`
 }
 
 type stateLine struct {
@@ -165,7 +167,10 @@ func (r *report) take(text []byte) {
 		r.done = e.Done
 	}
 	if e.Exit != nil {
-		e.Exit.Said = shorten(e.Exit.Said)
+		if e.Exit.State == "" {
+			e.Exit.Said = shorten(e.Exit.Said)
+		}
+		e.Exit.Said = bound(e.Exit.Said, maxOutput)
 		r.exit = e.Exit
 	}
 }
@@ -201,9 +206,11 @@ func (s *stateLine) observation(hostKey string) Observation {
 }
 
 // shorten bounds a text that a host sent.
-func shorten(s string) string {
-	if len(s) <= maxText {
+func shorten(s string) string { return bound(s, maxText) }
+
+func bound(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return string(bytes.ToValidUTF8([]byte(s[:maxText]), nil))
+	return string(bytes.ToValidUTF8([]byte(s[:limit]), nil))
 }

@@ -46,7 +46,7 @@ func TestShells(t *testing.T) {
 			hook := func(text string) *v1alpha1.HostHook {
 				return &v1alpha1.HostHook{Script: text, Timeout: metav1.Duration{Duration: 2 * time.Second}}
 			}
-			s.deploy.Hooks = v1alpha1.HostHooks{BeforeSwitch: hook("cat; echo fine"), AfterSwitch: hook("sleep 99 & echo $SLIPWAY_DIGEST")}
+			s.deploy.Hooks = v1alpha1.Hooks{BeforeSwitch: hook("cat; echo fine"), AfterSwitch: hook("sleep 99 & echo $SLIPWAY_DIGEST")}
 			result := s.deliver(s.order(one))
 			s.Expect(result.Steps).To(ContainElement(HaveField("Message", HaveSuffix(one))))
 			s.Expect(sleepers()).To(Equal("0\n"), "what a hook leaves in its process group ends")

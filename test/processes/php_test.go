@@ -141,7 +141,7 @@ func TestPHPServesTheNewCode(t *testing.T) {
 			}
 			files, unit := php(t, c.root)
 			s := newScaled(t, files, func(service *v1alpha1.Service) {
-				service.Spec.Deploy.Hooks = v1alpha1.HostHooks{}
+				service.Spec.Deploy.Hooks = v1alpha1.Hooks{}
 				if c.reload {
 					service.Spec.Deploy.Hooks.AfterSwitch = &v1alpha1.HostHook{Script: `[ -n "$SLIPWAY_BOOT" ] || sudo systemctl reload ` + unit + ".service"}
 				}

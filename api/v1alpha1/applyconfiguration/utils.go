@@ -61,16 +61,22 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.GitSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HealthCheck"):
 		return &apiv1alpha1.HealthCheckApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookOrder"):
+		return &apiv1alpha1.HookOrderApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HookResult"):
+		return &apiv1alpha1.HookResultApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Hooks"):
+		return &apiv1alpha1.HooksApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostHook"):
 		return &apiv1alpha1.HostHookApplyConfiguration{}
-	case v1alpha1.SchemeGroupVersion.WithKind("HostHooks"):
-		return &apiv1alpha1.HostHooksApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HostKeys"):
 		return &apiv1alpha1.HostKeysApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HTTPCheck"):
 		return &apiv1alpha1.HTTPCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InstanceStatus"):
 		return &apiv1alpha1.InstanceStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IrreversibleRecord"):
+		return &apiv1alpha1.IrreversibleRecordApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancer"):
 		return &apiv1alpha1.LoadBalancerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LoadBalancerCommands"):
@@ -89,6 +95,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PathOwnerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Release"):
 		return &apiv1alpha1.ReleaseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseHook"):
+		return &apiv1alpha1.ReleaseHookApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseHookStatus"):
+		return &apiv1alpha1.ReleaseHookStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseOutcome"):
 		return &apiv1alpha1.ReleaseOutcomeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseRecord"):
@@ -137,6 +147,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TargetFailureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetGroup"):
 		return &apiv1alpha1.TargetGroupApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TargetHookStatus"):
+		return &apiv1alpha1.TargetHookStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetHost"):
 		return &apiv1alpha1.TargetHostApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TargetPolicy"):

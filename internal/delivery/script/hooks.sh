@@ -10,24 +10,32 @@ left_behind() {
 	}'
 }
 
-# run_hook STEP ARGV SCRIPT SECONDS. The hook reads nothing, holds no lock, and is killed with all it started at its
-# limit. What it prints is kept up to a bound. A child that it leaves in its process group ends when it has ended, and
-# the report says so; a daemon has a session of its own and stays. Neither keeps anybody waiting.
-run_hook() {
-	[ -n "$2$3" ] || return 0
-	still_leading
-	begin "$1"
+# rotate keeps the end of what it reads, in two files and the one that is being filled.
+rotate() {
+	while dd bs=4096 count=64 of="$w/hook.next" && [ -s "$w/hook.next" ]; do
+		mv -f "$w/hook.last" "$w/hook.before"
+		mv -f "$w/hook.next" "$w/hook.last"
+	done
+	cat >/dev/null # the memory is full: the hook goes on all the same
+}
+
+# said prints the end of what the hook printed, at most so many bytes.
+said() { cat "$w/hook.before" "$w/hook.last" "$w/hook.next" 2>/dev/null | tail -c "$1"; }
+
+# execute ARGV SCRIPT SECONDS runs a hook in $live_new. It reads nothing, holds no lock, and is killed with all it started at
+# its limit. A child that it leaves in its process group ends when it has ended; a daemon has a session of its own and
+# stays. Neither keeps anybody waiting. What came of it is in $hook_code, $hook_late, $hook_left and what said prints.
+execute() {
 	hook_limit=$(left)
-	[ "$4" -ge "$hook_limit" ] || hook_limit=$4
-	set -- "$1" "$hook_limit" "$2" "$3"
+	[ "$3" -ge "$hook_limit" ] || hook_limit=$3
 	mkfifo "$w/hook.pipe" || fail HookFailed "can't make a pipe in $w"
-	(dd bs=512 count=32 of="$w/hook.out" && cat >/dev/null) <"$w/hook.pipe" >/dev/null 2>&1 8<&- 9<&- &
+	(rotate) <"$w/hook.pipe" >/dev/null 2>&1 8<&- 9<&- &
 	hook_reader=$!
-	if [ -n "$4" ]; then
-		printf '%s\n' "$4" >"$w/hook"
+	if [ -n "$2" ]; then
+		printf '%s\n' "$2" >"$w/hook"
 		hook_argv="sh${nl}-eu${nl}$w/hook"
 	else
-		hook_argv=$3
+		hook_argv=$1
 	fi
 	(
 		cd "$live_new" || exit 126
@@ -47,8 +55,10 @@ END
 	hook_pid=$!
 	hook_began=$(date +%s)
 	wait "$hook_pid"
-	hook_code=$?
-	hook_late=$(($(date +%s) - hook_began >= hook_limit))
+	hook_code=$? hook_late=
+	case $hook_code in
+	124 | 137 | 143) [ $(($(date +%s) - hook_began)) -lt "$hook_limit" ] || hook_late=1 ;;
+	esac
 	[ "$hook_code" -eq 0 ] || kill -KILL "-$hook_pid" 2>/dev/null
 	hook_wait=0
 	while kill -0 "$hook_reader" 2>/dev/null && [ "$hook_wait" -lt 10 ]; do
@@ -59,14 +69,29 @@ END
 	# No "--": the shells do not agree on it before a process group.
 	hook_left=$(left_behind "$hook_pid" | head -n 5 | tr '\n' ' ')
 	kill -KILL "-$hook_pid" 2>/dev/null
-	hook_said=$(tail -n 5 "$w/hook.out" 2>/dev/null | tail -c 600)
-	rm -f "$w/hook.out" "$w/hook"
-	if [ "$hook_code" -ne 0 ]; then
-		case $hook_late:$hook_code in
-		1:124 | 1:137 | 1:143) fail HookFailed "the hook did not end within ${hook_limit}s and was killed${hook_said:+: $hook_said}" ;;
-		esac
-		fail HookFailed "the hook ended with exit code $hook_code${hook_said:+: $hook_said}"
+}
+
+# scrap removes what execute left.
+scrap() { rm -f "$w/hook" "$w/hook.before" "$w/hook.last" "$w/hook.next"; }
+
+# ending says in words how a hook ended.
+ending() {
+	if [ -n "$hook_late" ]; then
+		echo "the hook did not end within ${hook_limit}s and was killed"
+	else
+		echo "the hook ended with exit code $hook_code"
 	fi
+}
+
+# run_hook STEP ARGV SCRIPT SECONDS runs a hook of this host, and fails if the hook does.
+run_hook() {
+	[ -n "$2$3" ] || return 0
+	still_leading
+	begin "$1"
+	execute "$2" "$3" "$4"
+	hook_said=$(said 600 | tail -n 5)
+	scrap
+	[ "$hook_code" -eq 0 ] || fail HookFailed "$(ending)${hook_said:+: $hook_said}"
 	[ -z "$hook_left" ] || hook_said="ended what the hook left running (${hook_left% }): what is to stay belongs to the host's service manager${hook_said:+: $hook_said}"
 	[ -z "$hook_said" ] || note "$hook_said"
 }

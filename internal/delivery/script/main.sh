@@ -1,4 +1,4 @@
-# The page to read first: the two things this script does.
+# The page to read first: the things this script does.
 
 probe() {
 	work
@@ -10,13 +10,7 @@ deliver() {
 	hex=${v_digest#sha256:}
 	fence
 	preflight_locked
-	if choose; then
-		forget
-	else
-		pull
-		still_leading
-		mv "$new" "$releases/$name" || fail DeliveryFailed "can't rename $new"
-	fi
+	stage
 	if ! is_live; then
 		switch
 	elif [ "$(value switched finished)" = 1 ]; then
@@ -33,6 +27,66 @@ deliver() {
 	begin Stamp
 	stamp
 	say "{\"done\":{\"digest\":\"$v_digest\",\"fence\":$v_fence},\"state\":$(report_state undrifted)}"
+}
+
+# stage has the release complete on the host, as releases/$name. Nothing serves it by that.
+stage() {
+	if choose; then
+		forget
+	else
+		pull
+		still_leading
+		mv "$new" "$releases/$name" || fail DeliveryFailed "can't rename $new"
+	fi
+}
+
+# once runs a hook that runs once per Release, on this host, and reports how that went the first time: whoever asks again is
+# told the same. The claim is written before the hook begins; one without an end is a hook of which nobody knows.
+once() {
+	work
+	hex=${v_digest#sha256:}
+	enter
+	preflight_locked
+	once_dir=$state/once/$v_once
+	if [ -d "$once_dir" ]; then
+		report_once
+		return
+	fi
+	mkdir -p "$state/once" || fail DiskFull "can't write in $state"
+	find "$state/once" -mindepth 1 -maxdepth 1 -mtime +90 -exec rm -rf {} +
+	if [ "$v_may" != 1 ]; then # whoever still waits for the lock may not begin either
+		mkdir "$once_dir" && echo canceled | keep "once/$v_once/exit" || exit 1
+		report_once
+		return
+	fi
+	stage
+	[ "$v_layout" = InPlace ] || each_shared link_shared
+	still_leading
+	begin Claim
+	mkdir "$once_dir" || fail DiskFull "can't write in $state/once"
+	date +%s | keep "once/$v_once/began" || exit 1
+	sync -f "$state/once" 2>/dev/null || sync
+	step=$v_once_step
+	say "{\"begin\":\"$step\"}"
+	live_new=$releases/$name previous=$v_previous_commit
+	execute "$v_hook" "$v_hook_script" "$v_hook_timeout"
+	said 65536 >"$once_dir/output"
+	scrap
+	printf '%s %s\n' "$hook_code" "${hook_late:+late}" | keep "once/$v_once/exit" || exit 1
+	report_once
+}
+
+# report_once prints how the hook ended, as its record says. The lock is held: nobody runs it now.
+report_once() {
+	once_exit=$(cat "$once_dir/exit" 2>/dev/null)
+	once_code=${once_exit%% *} once_late=false once_state=ended
+	case $once_exit in
+	canceled) once_code=0 once_state=canceled ;;
+	*' late') once_late=true ;;
+	'') once_code=0 once_state=unknown ;;
+	esac
+	once_said=$(tail -c 4096 "$once_dir/output" 2>/dev/null | lines)
+	say "{\"exit\":{\"state\":\"$once_state\",\"code\":$once_code,\"late\":$once_late,\"said\":\"$once_said\"}}"
 }
 
 # is_live says whether the chosen release is what is served.
@@ -70,5 +124,6 @@ switch() {
 case $v_mode in
 probe) probe ;;
 deliver) deliver ;;
+once) once ;;
 *) exit 94 ;;
 esac

@@ -66,8 +66,8 @@ claim() {
 	unlock_fence
 }
 
-# fence is the first step: it proves leadership before anything is touched.
-fence() {
+# enter looks whether the path is ours to work in, and makes it so if it is nobody's.
+enter() {
 	begin Fence
 	[ "$(id -u)" -ne 0 ] || [ "$v_user" = root ] || fail LoginRefused "$v_user is uid 0 on this host: deliver as an unprivileged user that owns $path" terminal
 	safe_path "$path"
@@ -80,6 +80,11 @@ fence() {
 		fail PathRefused "$state is not writable for $(id -un): give $base to that user"
 	fi
 	own || claim
+}
+
+# fence is the first step: it proves leadership before anything is touched.
+fence() {
+	enter
 	lock_fence
 	compare_fence
 	own && [ "$own_service/$own_owner" = "$v_service/$v_owner" ] || sentinel

@@ -2,6 +2,7 @@
 #   $state/sentinel   whose path this is        $state/switched   what was switched to last
 #   $state/fence      the highest fence seen    $state/history    what was delivered well, the newest last
 #   $state/manifests/<hex>, $state/stamps/<directory>
+#   $state/once/<hook>/ of hooks that run once per Release: began, and when it is over exit and output
 # Files of "key value" lines are replaced by a rename, never written in place.
 
 path=$v_path
@@ -79,7 +80,7 @@ compare_fence() {
 	esac
 	if [ "$seen" -gt "$v_fence" ]; then
 		fail FencedOff "this host has seen fence $seen, higher than this delivery's $v_fence: another controller or a newer order leads it" "$seen"
-	elif [ "$seen" -eq "$v_fence" ] && [ "$(value fence digest)" != "$v_digest" ]; then
+	elif [ "$v_mode" != once ] && [ "$seen" -eq "$v_fence" ] && [ "$(value fence digest)" != "$v_digest" ]; then
 		fail FencedOff "fence $seen was used on this host for another artifact ($(value fence digest)): raise the fence" "$seen"
 	fi
 }

@@ -54,6 +54,9 @@ briefly() {
 # quoted prints a value as the inside of a JSON string, one line, without control characters.
 quoted() { printf '%s' "$1" | tr '\n\t' '  ' | tr -d '\000-\037\177' | sed 's/\\/\\\\/g; s/"/\\"/g'; }
 
+# lines does the same with what it reads, and keeps the lines.
+lines() { tr -d '\000-\010\013-\037\177' | sed 's/\\/\\\\/g; s/"/\\"/g; s/'"$tab"'/\\t/g' | awk '{ printf "%s\\n", $0 }'; }
+
 # say prints one line of the report. Nobody may be listening any more: that is no reason to stop.
 say() { printf '%s\n' "$1" 2>/dev/null || :; }
 

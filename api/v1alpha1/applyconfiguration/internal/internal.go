@@ -273,7 +273,7 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.HealthCheck
     - name: hooks
       type:
-        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHooks
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.Hooks
     - name: keepReleases
       type:
         scalar: numeric
@@ -475,6 +475,35 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 5s
+- name: com.github.slipway-dev.slipway.api.v1alpha1.HookOrder
+  map:
+    fields:
+    - name: name
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookName
+    - name: previousCommit
+      type:
+        scalar: string
+    - name: release
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseRecord
+- name: com.github.slipway-dev.slipway.api.v1alpha1.HookState
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Hooks
+  map:
+    fields:
+    - name: afterRollout
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHook
+    - name: afterSwitch
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
+    - name: beforeRollout
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHook
+    - name: beforeSwitch
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
 - name: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
   map:
     fields:
@@ -491,15 +520,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 60s
-- name: com.github.slipway-dev.slipway.api.v1alpha1.HostHooks
-  map:
-    fields:
-    - name: afterSwitch
-      type:
-        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
-    - name: beforeSwitch
-      type:
-        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HostHook
 - name: com.github.slipway-dev.slipway.api.v1alpha1.HostKeyPolicy
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.HostKeys
@@ -536,6 +556,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: zone
       type:
         scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.IrreversibleRecord
+  map:
+    fields:
+    - name: digest
+      type:
+        scalar: string
+    - name: hook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookName
+    - name: release
+      type:
+        scalar: string
+    - name: sequence
+      type:
+        scalar: numeric
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Layout
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.LifecycleHookName
@@ -676,6 +714,54 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseStatus
+- name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHook
+  map:
+    fields:
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: irreversible
+      type:
+        scalar: boolean
+    - name: script
+      type:
+        scalar: string
+    - name: timeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 10m
+- name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookName
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookStatus
+  map:
+    fields:
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: host
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: name
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookName
+    - name: output
+      type:
+        scalar: string
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: state
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HookState
+    - name: target
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseOutcome
   map:
     fields:
@@ -775,6 +861,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: service
       type:
         scalar: string
+    - name: skipHooks
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookName
+          elementRelationship: associative
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseStatus
   map:
     fields:
@@ -810,6 +902,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: heldUntil
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: hooks
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookStatus
+          elementRelationship: associative
+          keys:
+          - name
     - name: observedGeneration
       type:
         scalar: numeric
@@ -1074,6 +1174,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseOutcome
           elementRelationship: atomic
+    - name: irreversible
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.IrreversibleRecord
     - name: lastSequence
       type:
         scalar: numeric
@@ -1236,6 +1339,30 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: numeric
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TargetGroupARN
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TargetHookStatus
+  map:
+    fields:
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+    - name: name
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseHookName
+    - name: output
+      type:
+        scalar: string
+    - name: release
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: state
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HookState
 - name: com.github.slipway-dev.slipway.api.v1alpha1.TargetHost
   map:
     fields:
@@ -1328,6 +1455,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: fence
       type:
         scalar: numeric
+    - name: hook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.HookOrder
     - name: host
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetHost
@@ -1360,6 +1490,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: fence
       type:
         scalar: numeric
+    - name: hook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetHookStatus
     - name: hostKey
       type:
         scalar: string

@@ -10,7 +10,8 @@ package v1alpha1
 //
 // Approval lets a Release go on at a gate. It can't be taken back: abort the Release instead.
 type ApprovalApplyConfiguration struct {
-	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps.
+	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps, "Irreversible" a way back
+	// behind a hook that is marked so.
 	Gate *string `json:"gate,omitempty"`
 	// By is who approves: the name of the user who writes this. The cluster checks it, and that he has the verb approve.
 	By *string `json:"by,omitempty"`

@@ -40,8 +40,8 @@ type DeploySpecApplyConfiguration struct {
 	// ServeUnits are the systemd units of the host that serve the release, such as nginx.service. A host that boots starts
 	// them when it runs the right release, or after two minutes without one.
 	ServeUnits []string `json:"serveUnits,omitempty"`
-	// Hooks run on each host around the switch.
-	Hooks *HostHooksApplyConfiguration `json:"hooks,omitempty"`
+	// Hooks run on each host around the switch, or once per Release.
+	Hooks *HooksApplyConfiguration `json:"hooks,omitempty"`
 	// HealthCheck says how it is found out whether the release works on a host. A delivery that is not healthy in the end
 	// has failed. Default: a host is well when it runs what was delivered.
 	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
@@ -154,7 +154,7 @@ func (b *DeploySpecApplyConfiguration) WithServeUnits(values ...string) *DeployS
 // WithHooks sets the Hooks field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Hooks field is set to the value of the last call.
-func (b *DeploySpecApplyConfiguration) WithHooks(value *HostHooksApplyConfiguration) *DeploySpecApplyConfiguration {
+func (b *DeploySpecApplyConfiguration) WithHooks(value *HooksApplyConfiguration) *DeploySpecApplyConfiguration {
 	b.Hooks = value
 	return b
 }

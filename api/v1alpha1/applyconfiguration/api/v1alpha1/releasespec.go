@@ -29,6 +29,8 @@ type ReleaseSpecApplyConfiguration struct {
 	// AllowShrink accepts an artifact with less than half the files of the Service's last one, which is refused without
 	// it: an empty or broken build must not delete a site.
 	AllowShrink *bool `json:"allowShrink,omitempty"`
+	// SkipHooks lists hooks that are not to run for this Release, such as one that a person has run by hand.
+	SkipHooks []apiv1alpha1.ReleaseHookName `json:"skipHooks,omitempty"`
 	// Override lets the Release through a lock or a closed window.
 	Override *OverrideApplyConfiguration `json:"override,omitempty"`
 	// Approvals let the Release go on at gates, such as a pause until it is approved. They are only ever added to.
@@ -94,6 +96,16 @@ func (b *ReleaseSpecApplyConfiguration) WithRebuild(value string) *ReleaseSpecAp
 // If called multiple times, the AllowShrink field is set to the value of the last call.
 func (b *ReleaseSpecApplyConfiguration) WithAllowShrink(value bool) *ReleaseSpecApplyConfiguration {
 	b.AllowShrink = &value
+	return b
+}
+
+// WithSkipHooks adds the given value to the SkipHooks field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the SkipHooks field.
+func (b *ReleaseSpecApplyConfiguration) WithSkipHooks(values ...apiv1alpha1.ReleaseHookName) *ReleaseSpecApplyConfiguration {
+	for i := range values {
+		b.SkipHooks = append(b.SkipHooks, values[i])
+	}
 	return b
 }
 

@@ -48,6 +48,8 @@ type ReleaseStatusApplyConfiguration struct {
 	Rollback *RollbackStatusApplyConfiguration `json:"rollback,omitempty"`
 	// Step of rollout.steps that the rollout is at.
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
+	// Hooks of the Release that were come to: BeforeRollout, AfterRollout.
+	Hooks []ReleaseHookStatusApplyConfiguration `json:"hooks,omitempty"`
 	// StartTime is when the Release was first seen.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
@@ -201,6 +203,19 @@ func (b *ReleaseStatusApplyConfiguration) WithRollback(value *RollbackStatusAppl
 // If called multiple times, the Step field is set to the value of the last call.
 func (b *ReleaseStatusApplyConfiguration) WithStep(value *StepStatusApplyConfiguration) *ReleaseStatusApplyConfiguration {
 	b.Step = value
+	return b
+}
+
+// WithHooks adds the given value to the Hooks field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Hooks field.
+func (b *ReleaseStatusApplyConfiguration) WithHooks(values ...*ReleaseHookStatusApplyConfiguration) *ReleaseStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHooks")
+		}
+		b.Hooks = append(b.Hooks, *values[i])
+	}
 	return b
 }
 

@@ -36,6 +36,8 @@ type ServiceStatusApplyConfiguration struct {
 	Stopping *string `json:"stopping,omitempty"`
 	// RollingBack is true while the Targets that were switched to the Release in the rollout slot return to the current one.
 	RollingBack *bool `json:"rollingBack,omitempty"`
+	// Irreversible is the last hook after which the releases before do not work any more.
+	Irreversible *IrreversibleRecordApplyConfiguration `json:"irreversible,omitempty"`
 	// StorageID is the UID under which the depot keeps this Service's artifacts: its own, or after an adoption that of
 	// the first Service object of the line.
 	StorageID *apiv1alpha1.UID `json:"storageID,omitempty"`
@@ -144,6 +146,14 @@ func (b *ServiceStatusApplyConfiguration) WithStopping(value string) *ServiceSta
 // If called multiple times, the RollingBack field is set to the value of the last call.
 func (b *ServiceStatusApplyConfiguration) WithRollingBack(value bool) *ServiceStatusApplyConfiguration {
 	b.RollingBack = &value
+	return b
+}
+
+// WithIrreversible sets the Irreversible field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Irreversible field is set to the value of the last call.
+func (b *ServiceStatusApplyConfiguration) WithIrreversible(value *IrreversibleRecordApplyConfiguration) *ServiceStatusApplyConfiguration {
+	b.Irreversible = value
 	return b
 }
 

@@ -27,6 +27,8 @@ type TargetSpecApplyConfiguration struct {
 	Fence *int64 `json:"fence,omitempty"`
 	// Wave that the fence belongs to.
 	Wave *int64 `json:"wave,omitempty"`
+	// Hook that the host runs for the whole Service.
+	Hook *HookOrderApplyConfiguration `json:"hook,omitempty"`
 }
 
 // TargetSpecApplyConfiguration constructs a declarative configuration of the TargetSpec type for use with
@@ -80,5 +82,13 @@ func (b *TargetSpecApplyConfiguration) WithFence(value int64) *TargetSpecApplyCo
 // If called multiple times, the Wave field is set to the value of the last call.
 func (b *TargetSpecApplyConfiguration) WithWave(value int64) *TargetSpecApplyConfiguration {
 	b.Wave = &value
+	return b
+}
+
+// WithHook sets the Hook field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hook field is set to the value of the last call.
+func (b *TargetSpecApplyConfiguration) WithHook(value *HookOrderApplyConfiguration) *TargetSpecApplyConfiguration {
+	b.Hook = value
 	return b
 }

@@ -32,6 +32,8 @@ type TargetStatusApplyConfiguration struct {
 	Delivery *DeliveryStatusApplyConfiguration `json:"delivery,omitempty"`
 	// LoadBalancer is what Slipway did with the host in its load balancer; absent if it never took it out.
 	LoadBalancer *LoadBalancerStatusApplyConfiguration `json:"loadBalancer,omitempty"`
+	// Hook is how the last hook fared that the host ran for the whole Service.
+	Hook *TargetHookStatusApplyConfiguration `json:"hook,omitempty"`
 	// Boot is how the host fared when it started last, if it got its release by itself.
 	Boot *BootResultApplyConfiguration `json:"boot,omitempty"`
 	// Repin is a person's consent to another host key, as it was acted on last.
@@ -121,6 +123,14 @@ func (b *TargetStatusApplyConfiguration) WithDelivery(value *DeliveryStatusApply
 // If called multiple times, the LoadBalancer field is set to the value of the last call.
 func (b *TargetStatusApplyConfiguration) WithLoadBalancer(value *LoadBalancerStatusApplyConfiguration) *TargetStatusApplyConfiguration {
 	b.LoadBalancer = value
+	return b
+}
+
+// WithHook sets the Hook field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hook field is set to the value of the last call.
+func (b *TargetStatusApplyConfiguration) WithHook(value *TargetHookStatusApplyConfiguration) *TargetStatusApplyConfiguration {
+	b.Hook = value
 	return b
 }
 
