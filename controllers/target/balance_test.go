@@ -117,6 +117,29 @@ func (b *balanced) served() {
 func TestLoadBalancer(t *testing.T) {
 	env.Start(t)
 
+	t.Run("what is ordered is pulled before a host leaves and one that can't pull it stays in", func(t *testing.T) {
+		b := newBalanced(t, nil, false)
+		full := true
+		b.machine.staging = func() *delivery.Failure {
+			b.Expect(b.state()).To(Equal("healthy"), "it serves while it pulls")
+			if full {
+				return &delivery.Failure{Step: "Pull", Reason: v1alpha1.ReasonDiskFull, Message: "the disk is full"}
+			}
+			return nil
+		}
+		b.step()
+		b.Expect(b.state()).To(Equal("healthy"))
+		b.Expect(b.target.Status.LoadBalancer).To(BeNil())
+		b.Expect(b.target.Status.Delivery).To(And(HaveField("Outcome", rollout.Failed), HaveField("Reason", v1alpha1.ReasonDiskFull)))
+		b.Expect(conditions.IsTrue(b.target.Status.Conditions, v1alpha1.ConditionAvailable)).To(BeTrue())
+		full = false
+		b.until(time.Minute)
+		b.served()
+		b.Expect(b.machine.staged).To(Equal([]string{digest}), "once, however long it drains")
+		b.Expect(b.target.Status.Delivery.BytesReceived).To(BeEquivalentTo(4711))
+		b.Expect(b.target.Status.Delivery.Steps).To(HaveExactElements(HaveField("Name", "Pull"), HaveField("Name", "Switch"), HaveField("Name", v1alpha1.StepReturn)))
+	})
+
 	t.Run("a host leaves, is switched, and returns when it is healthy", func(t *testing.T) {
 		b := newBalanced(t, every(5*time.Second), true)
 		b.machine.answer = bad
@@ -142,7 +165,7 @@ func TestLoadBalancer(t *testing.T) {
 		for _, step := range b.target.Status.Delivery.Steps {
 			names = append(names, step.Name)
 		}
-		b.Expect(names).To(Equal([]string{"Switch", "Health", "Return"}))
+		b.Expect(names).To(Equal([]string{"Pull", "Switch", "Health", "Return"}))
 	})
 
 	t.Run("without a health check, what is delivered is well", func(t *testing.T) {
@@ -181,7 +204,7 @@ func TestLoadBalancer(t *testing.T) {
 		b.step()
 		b.cloud.SetTargetState(b.arn, "10.0.0.1", 0, "draining") // for ever
 		for range 40 {
-			if b.step(); b.target.Status.Delivery != nil {
+			if b.step(); b.target.Status.Delivery.Outcome != "" {
 				break
 			}
 		}

@@ -186,6 +186,9 @@ func (r *Reconciler) run(ctx context.Context, j *job) (lesson, error) {
 		return r.reportProblem(ctx, j, problem)
 	}
 	if j.mustLeave(v.repair) {
+		if staged, next, err := r.stage(ctx, j, v); !staged || err != nil {
+			return next, err
+		}
 		if left, next, err := r.drain(ctx, j); !left || err != nil {
 			return next, err
 		}

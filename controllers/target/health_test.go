@@ -46,6 +46,9 @@ type machine struct {
 	hookOrder delivery.Order
 	claims    map[string]delivery.OnceResult
 	running   func(delivery.Once, func()) *delivery.Failure
+	// staged are the digests that were staged; staging, if set, is called first, and may fail it.
+	staged  []string
+	staging func() *delivery.Failure
 	// command, if set, fails a load balancer's command.
 	command func(step string) *delivery.Failure
 }
@@ -69,6 +72,17 @@ func (m *machine) Deliver(_ context.Context, _ delivery.Host, order delivery.Ord
 	m.deliveries++
 	m.seen = delivery.Observation{HostKey: "key", Fence: order.Fence, SwitchedFence: order.Fence, Digest: order.Digest, Commit: order.Commit, Revision: order.Revision}
 	return delivery.Result{Observation: m.seen, Steps: []v1alpha1.DeliveryStep{{Name: "Switch", Milliseconds: 5}}}, nil
+}
+
+// Stage implements delivery.Stager.
+func (m *machine) Stage(_ context.Context, _ delivery.Host, order delivery.Order, _ func(string)) (delivery.Result, error) {
+	if m.staging != nil {
+		if failure := m.staging(); failure != nil {
+			return delivery.Result{}, failure
+		}
+	}
+	m.staged = append(m.staged, order.Digest)
+	return delivery.Result{Observation: m.seen, Steps: []v1alpha1.DeliveryStep{{Name: "Pull", Milliseconds: 7}}, BytesReceived: 4711}, nil
 }
 
 func (m *machine) Check(_ context.Context, host delivery.Host, _ v1alpha1.DeploySpec, _ []byte) (health.Answer, error) {

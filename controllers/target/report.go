@@ -56,7 +56,8 @@ func (r *Reconciler) reportDelivered(ctx context.Context, j *job, result *delive
 		"bytes", result.BytesReceived)
 	return r.report(ctx, j, func(status *v1alpha1.TargetStatus) {
 		d := j.delivery(status, began)
-		d.Steps, d.BytesReceived = steps(result.Steps), result.BytesReceived
+		d.Steps = steps(append(d.Steps, result.Steps...))
+		d.BytesReceived += result.BytesReceived
 		switch {
 		case j.health != nil:
 			d.Step = v1alpha1.StepHealth

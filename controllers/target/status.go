@@ -114,6 +114,9 @@ func (j *job) delivery(status *v1alpha1.TargetStatus, began metav1.Time) *v1alph
 	d := &v1alpha1.DeliveryStatus{Fence: j.fence, Digest: j.order.Digest, StartTime: &began}
 	if last := status.Delivery; last != nil && last.Fence == d.Fence && last.Digest == d.Digest {
 		d.Failures, d.Reason = last.Failures, last.Reason
+		if last.Outcome == "" && last.Step == "" { // what was staged for it is part of it
+			d.Steps, d.BytesReceived = last.Steps, last.BytesReceived
+		}
 	}
 	return d
 }

@@ -145,3 +145,10 @@ type Driver interface {
 	// is told of each step as it begins.
 	Deliver(ctx context.Context, host Host, order Order, progress func(step string)) (Result, error)
 }
+
+// Stager prepares deliveries.
+type Stager interface {
+	// Stage has the artifact of an order complete on a host and switches nothing: the delivery that follows pulls no more.
+	// Observation is what is live all the same.
+	Stage(ctx context.Context, host Host, order Order, progress func(step string)) (Result, error)
+}

@@ -58,6 +58,17 @@ func (p *Pool) Probe(ctx context.Context, host Host, owner Owner, deploy v1alpha
 
 // Deliver brings a host to an artifact.
 func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress func(step string)) (Result, error) {
+	return p.bring(ctx, host, order, false, progress)
+}
+
+// Stage has an artifact complete on a host.
+func (p *Pool) Stage(ctx context.Context, host Host, order Order, progress func(step string)) (Result, error) {
+	return p.bring(ctx, host, order, true, progress)
+}
+
+var _ Stager = (*Pool)(nil)
+
+func (p *Pool) bring(ctx context.Context, host Host, order Order, onlyStage bool, progress func(step string)) (Result, error) {
 	limit := order.Deploy.Timeout.Duration
 	if limit <= 0 {
 		limit = defaultTimeout
@@ -70,7 +81,7 @@ func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress fun
 	}
 	defer c.leave()
 	r := &report{now: p.options.Now, progress: progress}
-	failure := p.deliver(ctx, c, &host, &order, limit, r)
+	failure := p.deliver(ctx, c, &host, &order, onlyStage, limit, r)
 	if failure != nil {
 		failure.HostKey = c.hostKey
 		return Result{}, failure
@@ -78,11 +89,17 @@ func (p *Pool) Deliver(ctx context.Context, host Host, order Order, progress fun
 	return Result{Observation: r.state.observation(c.hostKey), Steps: r.steps, BytesReceived: r.bytes, PruneError: r.prune}, nil
 }
 
-func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, limit time.Duration, r *report) *Failure {
-	values := func(access *pullAccess) [][2]string { return deliverValues(host.User, order, limit, access) }
+func (p *Pool) deliver(ctx context.Context, c *visit, host *Host, order *Order, onlyStage bool, limit time.Duration, r *report) *Failure {
+	values := func(access *pullAccess) [][2]string {
+		values := deliverValues(host.User, order, limit, access)
+		if onlyStage {
+			values = append(values, [2]string{"only", "stage"})
+		}
+		return values
+	}
 	return p.exchange(ctx, c, order, limit, r, values, func() bool {
 		return r.done != nil && r.state != nil && *r.done == (doneLine{order.Digest, order.Fence}) &&
-			r.state.Digest == order.Digest && r.state.SwitchedFence == order.Fence
+			(onlyStage || r.state.Digest == order.Digest && r.state.SwitchedFence == order.Fence)
 	})
 }
 

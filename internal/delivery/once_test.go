@@ -127,3 +127,22 @@ func TestOnceHookThatCannotBegin(t *testing.T) {
 	s.Expect(s.once(s.order(one), migration("a.BeforeRollout", "echo ran >>/tmp/ran")).State).To(Equal(v1alpha1.HookSucceeded))
 	s.Expect(s.shell("cat /tmp/ran")).To(Equal("ran\n"))
 }
+
+// What was staged is not live, and the delivery that follows pulls nothing.
+func TestStage(t *testing.T) {
+	s := newSite(t, hosts.Options{})
+	one, two := s.depot.publish(t, first), s.depot.publish(t, map[string]string{"index.php": "two"})
+	s.deliver(s.order(one))
+	order := s.order(two)
+	result, err := s.pool.Stage(t.Context(), s.reach, order, nil)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(result.Observation.Digest).To(Equal(one))
+	s.Expect(result.BytesReceived).To(BeNumerically(">", 0))
+	s.Expect(s.probe()).To(SatisfyAll(HaveField("Digest", one), HaveField("Held", ConsistOf(one, two)), HaveField("Drift", BeNil())))
+	pulls := s.depot.pulls.Load()
+	s.Expect(s.deliver(order).BytesReceived).To(BeZero())
+	s.Expect(s.depot.pulls.Load()).To(Equal(pulls))
+	order.Fence--
+	_, err = s.pool.Stage(t.Context(), s.reach, order, nil)
+	s.Expect(err).To(HaveField("Reason", v1alpha1.ReasonFencedOff), "a leader of before")
+}

@@ -11,6 +11,10 @@ deliver() {
 	fence
 	preflight_locked
 	stage
+	if [ "$v_only" = stage ]; then
+		say "{\"done\":{\"digest\":\"$v_digest\",\"fence\":$v_fence},\"state\":$(report_state undrifted)}"
+		return
+	fi
 	if ! is_live; then
 		switch
 	elif [ "$(value switched finished)" = 1 ]; then
