@@ -87,6 +87,13 @@ const (
 // the one that asked for it.
 const GateIrreversible = "Irreversible"
 
+const (
+	// GateShrunkenArtifact is the gate of an artifact with less than half the files of the last one.
+	GateShrunkenArtifact = "ShrunkenArtifact"
+	// GateAdoption is the gate of a Release that looks like an old record which was applied again.
+	GateAdoption = "Adoption"
+)
+
 // Override lets a Release through gates that hold it. It can be given later, and not be taken back.
 type Override struct {
 	// By is who says so: the name of the user who writes this. The cluster checks it, and that he has the verb override.
@@ -116,10 +123,11 @@ const RequestedByManager = "system:serviceaccount:slipway-system:slipway-manager
 // Approval lets a Release go on at a gate. It can't be taken back: abort the Release instead.
 type Approval struct {
 	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps, "Irreversible" a way back
-	// behind a hook that is marked so.
+	// behind a hook that is marked so, "ShrunkenArtifact" one with less than half the files of the last, "Adoption" a Release
+	// that looks like an old record which was applied again.
 	// +required
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^(Step-[1-9][0-9]?|Irreversible)$`
+	// +kubebuilder:validation:Pattern=`^(Step-[1-9][0-9]?|Irreversible|ShrunkenArtifact|Adoption)$`
 	Gate string `json:"gate"`
 	// By is who approves: the name of the user who writes this. The cluster checks it, and that he has the verb approve.
 	// +required

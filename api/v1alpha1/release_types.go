@@ -44,8 +44,8 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._:-]*$`
 	Rebuild string `json:"rebuild,omitempty"`
-	// AllowShrink accepts an artifact with less than half the files of the Service's last one, which is refused without
-	// it: an empty or broken build must not delete a site.
+	// AllowShrink accepts in advance an artifact with less than half the files of the Service's last one, which waits for an
+	// approval without it: an empty or broken build must not delete a site. It takes the verb override.
 	// +optional
 	AllowShrink bool `json:"allowShrink,omitempty"`
 	// SkipHooks lists hooks that are not to run for this Release, such as one that a person has run by hand.
@@ -113,6 +113,10 @@ type BuildStatus struct {
 	// JobUID is the UID of the build's Job.
 	// +optional
 	JobUID UID `json:"jobUID,omitempty"`
+	// Shrunk says why the depot did not take what this attempt built: it waits until people have approved that.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Shrunk string `json:"shrunk,omitempty"`
 	// StartTime is when the Job was made.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`

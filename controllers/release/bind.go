@@ -37,7 +37,10 @@ func (r *Reconciler) bind(ctx context.Context, l *life) outcome {
 		return advance("", "")
 	}
 	if reason := l.recreated(); reason != "" {
-		return wait(10*time.Second, v1alpha1.ReasonAdoptionRequired, reason).within(adoptionGrace)
+		if missing := approvals(l.release).Missing(v1alpha1.GateAdoption); missing != "" {
+			reason += fmt.Sprintf(". It goes on when it is approved by %s (gate %s of spec.approvals)", missing, v1alpha1.GateAdoption)
+			return wait(10*time.Second, v1alpha1.ReasonAdoptionRequired, reason).within(adoptionGrace)
+		}
 	}
 	if status.ServiceUID == "" {
 		status.ServiceUID = v1alpha1.UID(l.service.UID)

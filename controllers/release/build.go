@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/build"
+	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/frozen"
 )
@@ -43,6 +44,9 @@ func (r *Reconciler) build(ctx context.Context, l *life) outcome {
 	b := l.release.Status.Build
 	if b.Attempt == 0 {
 		return r.plan(ctx, l)
+	}
+	if b.Shrunk != "" {
+		return r.shrunk(ctx, l)
 	}
 	var job batchv1.Job
 	err = r.Client.Get(ctx, types.NamespacedName{Namespace: l.release.Namespace, Name: b.Job}, &job)
@@ -215,7 +219,7 @@ func (r *Reconciler) grant(l *life, spec v1alpha1.FrozenSpec) depot.BuildGrant {
 	grant := depot.BuildGrant{
 		Service: l.storage(), BuildKey: b.Key, Attempt: b.Attempt,
 		Mirror: spec.Source.Git.URL, Commit: l.release.Status.Commit, Path: string(spec.Source.Path),
-		AllowShrink: l.release.Spec.AllowShrink,
+		AllowShrink: l.release.Spec.AllowShrink || approvals(l.release).Missing(v1alpha1.GateShrunkenArtifact) == "",
 	}
 	for _, shared := range spec.Deploy.Shared {
 		grant.Shared = append(grant.Shared, string(shared.Path))
@@ -256,6 +260,10 @@ func (r *Reconciler) watch(ctx context.Context, l *life, spec v1alpha1.FrozenSpe
 	}
 	if !r.BuildLogs.Done(job.Namespace, job.Name) && now.Sub(b.CompletionTime.Time) < logGrace {
 		return wait(time.Second, v1alpha1.ReasonBuilding, "the build ended; its log is being kept")
+	}
+	if verdict.Reason == v1alpha1.ReasonArtifactShrunk {
+		b.Shrunk = conditions.Shorten(verdict.Message, 1024)
+		return persist(v1alpha1.ReasonArtifactShrunk, b.Shrunk)
 	}
 	if verdict.State == build.Failed {
 		return fail(verdict.Reason, verdict.Message)

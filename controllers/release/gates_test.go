@@ -9,11 +9,15 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/build"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/test/env"
 )
@@ -176,4 +180,69 @@ func TestARolloutWaitsUntilItIsApproved(t *testing.T) {
 	w.g.Expect(w.get("blog-1").Status.Step).To(HaveField("Index", int32(0)))
 	approve("bob")
 	w.until(func() bool { return w.outcome("blog-1") == v1alpha1.ReasonSucceeded })
+}
+
+// refuseShrunk does what a build Pod does whose artifact the depot does not take.
+func (w *world) refuseShrunk(job *batchv1.Job) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: job.Name + "-pod", Labels: map[string]string{batchv1.JobNameLabel: job.Name}}}
+	pod.Spec.Containers = []corev1.Container{{Name: build.PublishContainer, Image: "slipway:test"}}
+	w.g.Expect(w.client.Create(w.t.Context(), pod)).To(Succeed())
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: build.PublishContainer, State: corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: `{"reason":"ArtifactShrunk","message":"the build left 2 files"}`}}}}
+	w.g.Expect(w.client.Status().Update(w.t.Context(), pod)).To(Succeed())
+	now := metav1.Now()
+	job.Status.Failed, job.Status.StartTime = 1, &now
+	job.Status.Conditions = []batchv1.JobCondition{
+		{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, LastTransitionTime: now, Reason: "BackoffLimitExceeded"},
+		{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, LastTransitionTime: now, Reason: "BackoffLimitExceeded", Message: "the Job failed"},
+	}
+	w.g.Expect(w.client.Status().Update(w.t.Context(), job)).To(Succeed())
+}
+
+// A build that lost half its files waits for people, also when its Pod is long gone, and is built again with their consent.
+func TestAShrunkenArtifactWaitsForApproval(t *testing.T) {
+	w := newWorld(t)
+	w.service(1)
+	w.g.Expect(w.client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "default"}})).To(Succeed())
+	w.shrinks = "v2"
+	w.release("blog-1", "v1")
+	w.until(w.finishedAll("blog-1"))
+	w.release("blog-2", "v2")
+	w.until(w.waits("blog-2", v1alpha1.ReasonAwaitingApproval))
+	w.g.Expect(w.ready("blog-2").Message).To(Equal("the build left 2 files: it waits until that is approved by two people, " +
+		"as nobody knows which person asked for the Release (gate ShrunkenArtifact of spec.approvals)"))
+	w.g.Expect(w.client.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(w.namespace), client.GracePeriodSeconds(0))).To(Succeed())
+	first := w.get("blog-2").Status.Build.Job
+	for _, by := range []string{"alice", "bob"} {
+		w.approveGate("blog-2", v1alpha1.GateShrunkenArtifact, by)
+	}
+	w.until(w.finishedAll("blog-2"))
+	w.g.Expect(w.outcome("blog-2")).To(Equal(v1alpha1.ReasonSucceeded))
+	w.g.Expect(w.get("blog-2").Status.Build).To(SatisfyAll(HaveField("Attempt", BeEquivalentTo(2)), HaveField("Shrunk", ""), HaveField("Job", Not(Equal(first)))))
+	w.g.Expect(w.running()).To(Equal(map[string]int{"v2": 1}))
+
+	w.shrinks = "v3"
+	w.release("blog-3", "v3")
+	w.until(w.waits("blog-3", v1alpha1.ReasonAwaitingApproval))
+	w.r.Clock = clocktesting.NewFakePassiveClock(time.Now().Add(25 * time.Hour))
+	w.until(w.finishedAll("blog-3"))
+	w.g.Expect(w.outcome("blog-3")).To(Equal(v1alpha1.ReasonAwaitingApproval), "it does not wait for ever")
+}
+
+// A record that was applied again goes on when people say that they mean it.
+func TestAnOldRecordGoesOnWhenItIsApproved(t *testing.T) {
+	w := newWorld(t)
+	w.service(1)
+	w.release("blog-1", "v1")
+	w.until(w.finishedAll("blog-1"))
+	w.release("blog-2", "v2")
+	w.until(w.finishedAll("blog-2"))
+	w.g.Expect(w.client.Delete(t.Context(), w.get("blog-1"))).To(Succeed())
+	w.release("blog-1", "v1")
+	w.until(w.waits("blog-1", v1alpha1.ReasonAdoptionRequired))
+	w.g.Expect(w.ready("blog-1").Message).To(ContainSubstring("gate Adoption"))
+	w.approveGate("blog-1", v1alpha1.GateAdoption, "alice")
+	w.approveGate("blog-1", v1alpha1.GateAdoption, "bob")
+	w.until(w.finishedAll("blog-1"))
+	w.g.Expect(w.running()).To(Equal(map[string]int{"v1": 1}))
 }

@@ -305,9 +305,12 @@ func (w *world) change(name string, change func(*v1alpha1.ReleaseSpec)) {
 }
 
 // approve confirms a way back.
-func (w *world) approve(name, by string) {
+func (w *world) approve(name, by string) { w.approveGate(name, v1alpha1.GateIrreversible, by) }
+
+// approveGate approves in a person's name.
+func (w *world) approveGate(name, gate, by string) {
 	release := w.get(name)
 	before := release.DeepCopy()
-	release.Spec.Approvals = append(release.Spec.Approvals, v1alpha1.Approval{Gate: v1alpha1.GateIrreversible, By: by})
+	release.Spec.Approvals = append(release.Spec.Approvals, v1alpha1.Approval{Gate: gate, By: by})
 	w.g.Expect(w.as(by).Patch(w.t.Context(), release, client.MergeFrom(before))).To(Succeed())
 }

@@ -121,6 +121,9 @@ type world struct {
 	fail map[string]bool
 	// broken is a revision that hosts fail at, all of them or brokenHost.
 	broken, brokenHost string
+	// shrinks is a revision whose artifact the depot does not take, unless grant, the last build's, allows it.
+	shrinks string
+	grant   depot.BuildGrant
 	// results are what comes of hooks, by "release/hook"; else they end well. ran lists those that were begun.
 	results map[string]v1alpha1.HookResult
 	ran     []string
@@ -169,9 +172,12 @@ func (w *world) start() {
 	})
 	w.r = New(Options{
 		Client: mortal, Reader: reader, Depot: w.out, Resolver: w.out, Images: images{}, BuildLogs: logs{},
-		Endpoint:        func() (depot.Endpoint, error) { return depot.Endpoint{Host: "depot", Port: 2222}, nil },
-		BuildCredential: func(depot.BuildGrant, time.Duration) ([]byte, []byte, error) { return []byte("k"), []byte("c"), nil },
-		SlipwayImage:    "slipway:test", Clock: clock.RealClock{}, Events: events.NewFakeRecorder(1000),
+		Endpoint: func() (depot.Endpoint, error) { return depot.Endpoint{Host: "depot", Port: 2222}, nil },
+		BuildCredential: func(g depot.BuildGrant, _ time.Duration) ([]byte, []byte, error) {
+			w.grant = g
+			return []byte("k"), []byte("c"), nil
+		},
+		SlipwayImage: "slipway:test", Clock: clock.RealClock{}, Events: events.NewFakeRecorder(1000),
 	})
 }
 
@@ -270,6 +276,10 @@ func (w *world) runJobs() {
 		w.out.mu.Unlock()
 		now := metav1.Now()
 		job.Status.StartTime = &now
+		if w.shrinks == string(release.Spec.Revision) && !w.grant.AllowShrink {
+			w.refuseShrunk(&job)
+			continue
+		}
 		if w.fail[string(release.Spec.Revision)] {
 			job.Status.Failed = 1
 			job.Status.Conditions = []batchv1.JobCondition{

@@ -102,6 +102,17 @@ func TestAnOverrideIsInOnesOwnName(t *testing.T) {
 	g.Expect(as("carol").Create(t.Context(), made)).To(MatchError(ContainSubstring("must be your own name, carol")))
 }
 
+// A shrunken artifact is accepted in advance by those who may override, and approved by others.
+func TestAllowingAShrinkTakesTheVerbOverride(t *testing.T) {
+	g, namespace := NewWithT(t), env.Namespace(t)
+	shrinks := &v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "blog-1"},
+		Spec: v1alpha1.ReleaseSpec{Service: "blog", Revision: "v1", AllowShrink: true}}
+	carol := as(t, "carol", "slipway-releaser")(namespace)
+	g.Eventually(func() error { return carol.Create(t.Context(), shrinks.DeepCopy(), client.DryRunAll) }, 30*time.Second).Should(
+		MatchError(ContainSubstring("have somebody approve the gate ShrunkenArtifact")))
+	g.Expect(as(t, "alice", "slipway-releaser", "slipway-overrider")(namespace).Create(t.Context(), shrinks)).To(Succeed())
+}
+
 // as is a client of a user who may release and, if he may, approve.
 func as(t *testing.T, user string, roles ...string) func(namespace string) client.Client {
 	return func(namespace string) client.Client {

@@ -327,7 +327,7 @@ func TestWhatABuildMayNotPublish(t *testing.T) {
 		"a link out of the tree":     {"ln -s ../../etc/passwd evil", nil, v1alpha1.ReasonArtifactRefused, `"evil" leads out of the tree`},
 		"a set-user-id program":      {"cp /bin/true evil; chmod 4755 evil", nil, v1alpha1.ReasonArtifactRefused, "set-user-id"},
 		"a name with a newline":      {"touch \"$(printf 'a\\nb')\"", nil, v1alpha1.ReasonArtifactRefused, "control character"},
-		"less than half of the last": {"for i in 1 2 3 4 5 6 7; do rm -f f$i; done; rm README index.php", nil, v1alpha1.ReasonArtifactShrunk, "allowShrink"},
+		"less than half of the last": {"for i in 1 2 3 4 5 6 7; do rm -f f$i; done; rm README index.php", nil, v1alpha1.ReasonArtifactShrunk, "less than half"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -143,7 +143,7 @@ func (s *Store) check(g depot.BuildGrant, tree string) (artifact.Manifest, error
 	}
 	if previous, err := s.Artifact(g.Service, g.Previous); err == nil && !g.AllowShrink && files*2 < previous.Files {
 		return nil, &Refusal{v1alpha1.ReasonArtifactShrunk, fmt.Sprintf(
-			"the build left %d files, the last artifact has %d: less than half; if that is right, create a new Release with spec.allowShrink: true", files, previous.Files)}
+			"the build left %d files, the last artifact has %d: less than half", files, previous.Files)}
 	}
 	return manifest, nil
 }

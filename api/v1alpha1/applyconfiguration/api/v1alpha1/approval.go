@@ -11,7 +11,8 @@ package v1alpha1
 // Approval lets a Release go on at a gate. It can't be taken back: abort the Release instead.
 type ApprovalApplyConfiguration struct {
 	// Gate that is approved: "Step-2" is the pause that is the second step of spec.rollout.steps, "Irreversible" a way back
-	// behind a hook that is marked so.
+	// behind a hook that is marked so, "ShrunkenArtifact" one with less than half the files of the last, "Adoption" a Release
+	// that looks like an old record which was applied again.
 	Gate *string `json:"gate,omitempty"`
 	// By is who approves: the name of the user who writes this. The cluster checks it, and that he has the verb approve.
 	By *string `json:"by,omitempty"`

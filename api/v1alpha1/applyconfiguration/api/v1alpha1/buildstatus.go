@@ -25,6 +25,8 @@ type BuildStatusApplyConfiguration struct {
 	Job *string `json:"job,omitempty"`
 	// JobUID is the UID of the build's Job.
 	JobUID *apiv1alpha1.UID `json:"jobUID,omitempty"`
+	// Shrunk says why the depot did not take what this attempt built: it waits until people have approved that.
+	Shrunk *string `json:"shrunk,omitempty"`
 	// StartTime is when the Job was made.
 	StartTime *v1.Time `json:"startTime,omitempty"`
 	// CompletionTime is when the build ended.
@@ -74,6 +76,14 @@ func (b *BuildStatusApplyConfiguration) WithJob(value string) *BuildStatusApplyC
 // If called multiple times, the JobUID field is set to the value of the last call.
 func (b *BuildStatusApplyConfiguration) WithJobUID(value apiv1alpha1.UID) *BuildStatusApplyConfiguration {
 	b.JobUID = &value
+	return b
+}
+
+// WithShrunk sets the Shrunk field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Shrunk field is set to the value of the last call.
+func (b *BuildStatusApplyConfiguration) WithShrunk(value string) *BuildStatusApplyConfiguration {
+	b.Shrunk = &value
 	return b
 }
 

@@ -26,8 +26,8 @@ type ReleaseSpecApplyConfiguration struct {
 	// Rebuild, when it differs from that of earlier Releases, has the commit built anew instead of taking the artifact
 	// that the depot already holds. Any text serves, such as today's date.
 	Rebuild *string `json:"rebuild,omitempty"`
-	// AllowShrink accepts an artifact with less than half the files of the Service's last one, which is refused without
-	// it: an empty or broken build must not delete a site.
+	// AllowShrink accepts in advance an artifact with less than half the files of the Service's last one, which waits for an
+	// approval without it: an empty or broken build must not delete a site. It takes the verb override.
 	AllowShrink *bool `json:"allowShrink,omitempty"`
 	// SkipHooks lists hooks that are not to run for this Release, such as one that a person has run by hand.
 	SkipHooks []apiv1alpha1.ReleaseHookName `json:"skipHooks,omitempty"`
