@@ -244,6 +244,11 @@ type ServiceStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	History []ReleaseOutcome `json:"history,omitempty"`
+	// Audit records who did what to the Service and its Releases, the newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Audit []AuditEntry `json:"audit,omitempty"`
 	// Abandoned are the instances that this Service had Auto Scaling replace within the last hour, as they could not take
 	// its release.
 	// +optional

@@ -131,6 +131,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, release *v1alpha1.Release) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	if err := r.audit(ctx, l); err != nil {
+		return conflictIsRequeue(err)
+	}
 	before := release.DeepCopy()
 	out := r.next(ctx, l)
 	result, done := r.apply(l, out)

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/audit"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
@@ -135,12 +136,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	if wish != nil {
 		service.Status.Requested = wish
 	}
+	did := audit.OfService(service.Status.Audit, service, r.Clock.Now())
+	service.Status.Audit = audit.Add(service.Status.Audit, did)
 	summarize(f)
 	r.userData(ctx, service)
 	if err := conditions.PatchStatus(ctx, r.Client, before, service, FieldOwner); err != nil {
 		return conflictIsRequeue(err)
 	}
 	r.Metrics.Counted(service)
+	for i := range did {
+		r.Events.Eventf(service, nil, corev1.EventTypeNormal, string(did[i].Action), "Audit", "%s", audit.Sentence(&did[i]))
+	}
 	if adopted {
 		r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Adopt",
 			"took over the hosts of Service %s: no content changes", service.Spec.Adopt.FromUID)

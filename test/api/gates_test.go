@@ -181,6 +181,14 @@ func TestWhoAsksForARelease(t *testing.T) {
 	service.Annotations[v1alpha1.AnnotationRequestedBy] = "alice"
 	g.Expect(eve.Update(t.Context(), service)).To(MatchError(ContainSubstring("must be your own name, eve")))
 	service.Annotations[v1alpha1.AnnotationRequestedBy] = "eve"
+	g.Expect(service.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationChangedBy, "eve"))
+	delete(service.Annotations, v1alpha1.AnnotationChangedBy)
+	service.Spec.Lock = &v1alpha1.Lock{Reason: "incident"}
+	g.Expect(alice.Update(t.Context(), service)).To(Succeed())
+	g.Expect(service.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationChangedBy, "alice"), "the cluster says who locked it")
+	service.Annotations[v1alpha1.AnnotationChangedBy] = "eve"
+	g.Expect(alice.Update(t.Context(), service)).To(MatchError(ContainSubstring("must be your own name, alice")))
+	service.Annotations[v1alpha1.AnnotationChangedBy] = "alice"
 	service.Annotations["note"] = "x"
 	g.Expect(alice.Update(t.Context(), service)).To(Succeed(), "what does not change may stay")
 }

@@ -29,6 +29,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ApprovalApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ArtifactStatus"):
 		return &apiv1alpha1.ArtifactStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AuditEntry"):
+		return &apiv1alpha1.AuditEntryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BootResult"):
 		return &apiv1alpha1.BootResultApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BootSpec"):

@@ -84,6 +84,32 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reused
       type:
         scalar: boolean
+- name: com.github.slipway-dev.slipway.api.v1alpha1.AuditAction
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.AuditEntry
+  map:
+    fields:
+    - name: action
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.AuditAction
+    - name: by
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: release
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: uid
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
+    - name: what
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.BootResult
   map:
     fields:
@@ -1156,6 +1182,12 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.slipway-dev.slipway.api.v1alpha1.AbandonedInstance
+          elementRelationship: atomic
+    - name: audit
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.AuditEntry
           elementRelationship: atomic
     - name: boot
       type:

@@ -43,6 +43,8 @@ type ServiceStatusApplyConfiguration struct {
 	StorageID *apiv1alpha1.UID `json:"storageID,omitempty"`
 	// History records how the last Releases ended, the newest first.
 	History []ReleaseOutcomeApplyConfiguration `json:"history,omitempty"`
+	// Audit records who did what to the Service and its Releases, the newest first.
+	Audit []AuditEntryApplyConfiguration `json:"audit,omitempty"`
 	// Abandoned are the instances that this Service had Auto Scaling replace within the last hour, as they could not take
 	// its release.
 	Abandoned []AbandonedInstanceApplyConfiguration `json:"abandoned,omitempty"`
@@ -174,6 +176,19 @@ func (b *ServiceStatusApplyConfiguration) WithHistory(values ...*ReleaseOutcomeA
 			panic("nil value passed to WithHistory")
 		}
 		b.History = append(b.History, *values[i])
+	}
+	return b
+}
+
+// WithAudit adds the given value to the Audit field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Audit field.
+func (b *ServiceStatusApplyConfiguration) WithAudit(values ...*AuditEntryApplyConfiguration) *ServiceStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithAudit")
+		}
+		b.Audit = append(b.Audit, *values[i])
 	}
 	return b
 }
