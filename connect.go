@@ -23,6 +23,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/loadbalancer/elbv2"
 	"github.com/slipway-dev/slipway/internal/metrics"
+	"github.com/slipway-dev/slipway/internal/notify"
 	"github.com/slipway-dev/slipway/internal/trust"
 )
 
@@ -91,5 +92,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 		Clock:           clock.RealClock{},
 		Metrics:         counts,
 		Deliveries:      o.deliveries,
+		Notifier:        notify.NewSender(o.notifyLoopback, clock.RealClock{}.Now),
+		Console:         o.consoleURL,
 	})
 }

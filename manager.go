@@ -44,6 +44,8 @@ type managerOptions struct {
 	ec2Jitter            float64
 	ec2Queues            []string
 	maxAbandons          int
+	consoleURL           string
+	notifyLoopback       bool
 	leaderElect          bool
 	lease                leaseOptions
 	metricsAddress       string
@@ -74,6 +76,8 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 		"REGION=URL where the URL does not name its region; may be given several times")
 	f.IntVar(&o.maxAbandons, "max-abandons-per-hour", lifecycle.DefaultMaxAbandons, "how many launching instances of one Auto Scaling group "+
 		"may be replaced within an hour as they can't take their release; 0 is none")
+	f.StringVar(&o.consoleURL, "console-url", "", "where people reach the Console, for links in notifications")
+	f.BoolVar(&o.notifyLoopback, "notify-allow-loopback", false, "let notifications be sent to addresses of this machine")
 	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/controllers/lifecycle"
+	"github.com/slipway-dev/slipway/controllers/notify"
 	"github.com/slipway-dev/slipway/controllers/release"
 	"github.com/slipway-dev/slipway/controllers/rollout"
 	"github.com/slipway-dev/slipway/controllers/service"
@@ -62,6 +63,9 @@ type Options struct {
 	Clock   clock.PassiveClock
 	// Metrics count what is done. Default: nobody reads them.
 	Metrics *metrics.Metrics
+	// Notifier tells places outside of Releases; Console is the Console's address, for links.
+	Notifier notify.Sender
+	Console  string
 	// Deliveries is how many hosts are worked on at once. Default 32.
 	Deliveries int
 }
@@ -89,6 +93,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Resolver: o.Resolver, Images: o.Images,
 			BuildCredential: o.BuildCredential, BuildLogs: o.BuildLogs, SlipwayImage: o.SlipwayImage, Clock: o.Clock,
 			Events: mgr.GetEventRecorder("slipway-release"), Metrics: counts,
+		}).SetupWithManager,
+		"notify": notify.New(notify.Options{
+			Client: c, Reader: reader, Sender: o.Notifier, Console: o.Console, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-notify"), Metrics: counts,
 		}).SetupWithManager,
 		"rollout": rollout.New(rollout.Options{
 			Client: c, Reader: reader, Depot: o.Depot, Clock: o.Clock, Events: mgr.GetEventRecorder("slipway-rollout"), Metrics: counts,

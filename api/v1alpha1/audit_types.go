@@ -14,25 +14,27 @@ const AnnotationChangedBy = "slipway.dev/changed-by"
 type AuditAction string
 
 const (
-	// AuditRequested: asked for a Release.
+	// AuditRequested says: asked for a Release.
 	AuditRequested AuditAction = "Requested"
-	// AuditApproved: approved that a Release goes on at a gate.
+	// AuditApproved says: approved that a Release goes on at a gate.
 	AuditApproved AuditAction = "Approved"
-	// AuditOverridden: let a Release through a lock or a closed window.
+	// AuditOverridden says: let a Release through a lock or a closed window.
 	AuditOverridden AuditAction = "Overridden"
-	// AuditPaused and AuditResumed: set spec.paused of a Release.
-	AuditPaused  AuditAction = "Paused"
+	// AuditPaused says: set spec.paused of a Release.
+	AuditPaused AuditAction = "Paused"
+	// AuditResumed says: took spec.paused of a Release back.
 	AuditResumed AuditAction = "Resumed"
-	// AuditAborted: set spec.abort of a Release.
+	// AuditAborted says: set spec.abort of a Release.
 	AuditAborted AuditAction = "Aborted"
-	// AuditRolledBack: set spec.rollBack of a Release.
+	// AuditRolledBack says: set spec.rollBack of a Release.
 	AuditRolledBack AuditAction = "RolledBack"
-	// AuditDeleted: deleted a Release that had not ended.
+	// AuditDeleted says: deleted a Release that had not ended.
 	AuditDeleted AuditAction = "Deleted"
-	// AuditLocked and AuditUnlocked: set or removed spec.lock of the Service.
-	AuditLocked   AuditAction = "Locked"
+	// AuditLocked says: set or changed spec.lock of the Service.
+	AuditLocked AuditAction = "Locked"
+	// AuditUnlocked says: removed spec.lock of the Service.
 	AuditUnlocked AuditAction = "Unlocked"
-	// AuditAdopted: consented that the hosts of another Service object are taken over.
+	// AuditAdopted says: consented that the hosts of another Service object are taken over.
 	AuditAdopted AuditAction = "Adopted"
 )
 

@@ -24,6 +24,8 @@ const (
 	// ConditionDiscovered is True when every source of hosts was read, False when one can't be read: the hosts last known
 	// are kept.
 	ConditionDiscovered = "Discovered"
+	// ConditionNotifying is False when a notification of the Service can't be made; absent if all can.
+	ConditionNotifying = "Notifying"
 	// ConditionDriftStorm is True when more hosts drifted at once than maxUnavailable, so that repair waits for a person.
 	ConditionDriftStorm = "DriftStorm"
 )
@@ -140,6 +142,10 @@ const (
 	ReasonTerminationContinued = "TerminationContinued"
 	// ReasonLifecycleFailed says that Auto Scaling refused a call, or did not answer; the message has AWS's error code.
 	ReasonLifecycleFailed = "LifecycleFailed"
+	// ReasonTemplateInvalid says that the template of a notification can't be used.
+	ReasonTemplateInvalid = "TemplateInvalid"
+	// ReasonNotificationFailed says that a place outside could not be told of a Release.
+	ReasonNotificationFailed = "NotificationFailed"
 	// ReasonWaveStarted says that a wave of Targets began to move.
 	ReasonWaveStarted = "WaveStarted"
 )

@@ -104,19 +104,19 @@ func (h *Hooks) Of(name ReleaseHookName) *ReleaseHook {
 type HookState string
 
 const (
-	// HookPending: a host was chosen, and as far as anybody knows the hook has not begun.
+	// HookPending says: a host was chosen, and as far as anybody knows the hook has not begun.
 	HookPending HookState = "Pending"
-	// HookRunning: the host has claimed the hook and begun it.
+	// HookRunning says: the host has claimed the hook and begun it.
 	HookRunning HookState = "Running"
-	// HookSucceeded: it ended with exit code 0.
+	// HookSucceeded says: it ended with exit code 0.
 	HookSucceeded HookState = "Succeeded"
-	// HookFailed: it ended otherwise, or could not be begun.
+	// HookFailed says: it ended otherwise, or could not be begun.
 	HookFailed HookState = "Failed"
-	// HookUnknown: it may have run, and nobody can tell how it ended.
+	// HookUnknown says: it may have run, and nobody can tell how it ended.
 	HookUnknown HookState = "Unknown"
-	// HookCanceled: it was not begun, and will not be.
+	// HookCanceled says: it was not begun, and will not be.
 	HookCanceled HookState = "Canceled"
-	// HookSkipped: it was not to run.
+	// HookSkipped says: it was not to run.
 	HookSkipped HookState = "Skipped"
 )
 

@@ -248,6 +248,13 @@ type ReleaseStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=2
 	Hooks []ReleaseHookStatus `json:"hooks,omitempty"`
+	// Notifications are what places outside are told of the Release.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +listMapKey=event
+	// +kubebuilder:validation:MaxItems=50
+	Notifications []NotificationStatus `json:"notifications,omitempty"`
 	// StartTime is when the Release was first seen.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`

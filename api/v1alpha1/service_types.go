@@ -55,6 +55,13 @@ type ServiceSpec struct {
 	// +optional
 	Windows *Windows `json:"windows,omitempty"`
 
+	// Notifications tell places outside of what becomes of the Service's Releases.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Notifications []Notification `json:"notifications,omitempty"`
+
 	// RevisionHistoryLimit is how many finished Releases made by the controller are kept. People's own Releases are
 	// never deleted by it. Default 10.
 	// +optional

@@ -67,7 +67,8 @@ func hookProblem(status *v1alpha1.ReleaseHookStatus) (reason, message string) {
 	case v1alpha1.HookSucceeded, v1alpha1.HookSkipped:
 		return "", ""
 	case v1alpha1.HookUnknown:
-		return v1alpha1.ReasonHookUnknown, fmt.Sprintf("nobody can tell how hook %s ended on %s: %s. Look there, and create a new Release, with skipHooks: [%s] if the hook has done its work",
+		return v1alpha1.ReasonHookUnknown, fmt.Sprintf("nobody can tell how hook %s ended on %s: %s. Look there, and create a new Release, "+
+			"with skipHooks: [%s] if the hook has done its work",
 			field(status.Name), status.Host, status.Message, status.Name)
 	}
 	message = fmt.Sprintf("hook %s failed on %s: %s", field(status.Name), status.Host, status.Message)
@@ -283,7 +284,8 @@ func (l *life) unconfirmed(release *v1alpha1.Release) *v1alpha1.IrreversibleReco
 
 // awaitConfirmation waits for a person who knows what lies between.
 func awaitConfirmation(hook *v1alpha1.IrreversibleRecord, what string) outcome {
-	return wait(lookAgain, v1alpha1.ReasonAwaitingApproval, fmt.Sprintf("%s goes back behind hook %s of Release %s, which is irreversible: somebody who knows that it will work confirms it (gate %s of spec.approvals)",
+	return wait(lookAgain, v1alpha1.ReasonAwaitingApproval, fmt.Sprintf("%s goes back behind hook %s of Release %s, which is irreversible: "+
+		"somebody who knows that it will work confirms it (gate %s of spec.approvals)",
 		what, field(hook.Hook), hook.Release, v1alpha1.GateIrreversible)).within(confirmLimit)
 }
 

@@ -209,3 +209,16 @@ func TestForeignHostsNeedConsent(t *testing.T) {
 	f.service.Spec.Adopt.FromUID = "somebody"
 	g.Expect(foreign(f)).To(BeEquivalentTo("before"))
 }
+
+func TestATemplateThatCannotBeUsedIsSaid(t *testing.T) {
+	g := NewWithT(t)
+	f := &facts{service: &v1alpha1.Service{}, fleet: &discovery.Fleet{}}
+	f.service.Spec.Notifications = []v1alpha1.Notification{{Name: "chat", Slack: &v1alpha1.SlackNotification{}, Template: "{{.Nothing}}"}}
+	summarize(f)
+	notifying := conditions.Get(f.service.Status.Conditions, v1alpha1.ConditionNotifying)
+	g.Expect([]string{string(notifying.Status), notifying.Reason}).To(Equal([]string{"False", v1alpha1.ReasonTemplateInvalid}))
+	g.Expect(notifying.Message).To(And(ContainSubstring("notification chat"), ContainSubstring("Nothing")))
+	f.service.Spec.Notifications[0].Template = "{{.Reason}}"
+	summarize(f)
+	g.Expect(conditions.Get(f.service.Status.Conditions, v1alpha1.ConditionNotifying).Reason).To(BeEmpty())
+}

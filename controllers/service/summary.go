@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/frozen"
+	"github.com/slipway-dev/slipway/internal/notify"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -23,6 +24,11 @@ func summarize(f *facts) {
 	releaseNeeded(f)
 	diverged(f)
 	driftStorm(f)
+	if err := notify.Check(f.service.Spec.Notifications); err != nil {
+		conditions.False(&status.Conditions, generation, v1alpha1.ConditionNotifying, v1alpha1.ReasonTemplateInvalid, err.Error())
+	} else {
+		conditions.Remove(&status.Conditions, v1alpha1.ConditionNotifying)
+	}
 	if uid := foreign(f); uid != "" {
 		conditions.True(&status.Conditions, generation, v1alpha1.ConditionAdoptionRequired, v1alpha1.ReasonForeignOwner, foreignMessage(f, uid))
 	} else {

@@ -28,7 +28,7 @@ const (
 // hookDue says whether the host has a hook to run for the whole Service of which it has not reported the end.
 func (j *job) hookDue() bool {
 	order := j.target.Spec.Hook
-	return order != nil && !(j.target.Status.Hook.Answers(order) && j.target.Status.Hook.State.Over())
+	return order != nil && (!j.target.Status.Hook.Answers(order) || !j.target.Status.Hook.State.Over())
 }
 
 // runHook runs a hook that runs once per Release, or asks how it went. The host itself sees to it that it is begun once.

@@ -94,7 +94,7 @@ func OfService(record []v1alpha1.AuditEntry, service *v1alpha1.Service, now time
 	last := latest(v1alpha1.AuditLocked, v1alpha1.AuditUnlocked)
 	locked := last != nil && last.Action == v1alpha1.AuditLocked
 	switch lock := service.Spec.Lock; {
-	case lock != nil && !(locked && last.Reason == conditions.Shorten(plain(lock.Reason), 512) && last.What == until(lock)):
+	case lock != nil && (!locked || last.Reason != conditions.Shorten(plain(lock.Reason), 512) || last.What != until(lock)):
 		due = append(due, v1alpha1.AuditEntry{
 			Time: metav1.NewTime(now), Action: v1alpha1.AuditLocked, By: by, What: until(lock), Reason: conditions.Shorten(plain(lock.Reason), 512),
 		})

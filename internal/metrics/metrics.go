@@ -27,6 +27,7 @@ type Metrics struct {
 	words            prometheus.Counter
 	lifecycle        *prometheus.CounterVec
 	queue            *prometheus.CounterVec
+	notifications    *prometheus.CounterVec
 }
 
 // minutes are the buckets of what takes from seconds to hours.
@@ -52,6 +53,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		targets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "slipway_targets", Help: "Targets by state; one Target may be counted in several states.",
 		}, []string{"namespace", "service", "state"}),
+		notifications: counter("slipway_notifications_total", "Notifications that were sent, or given up, by event and outcome.", "event", "outcome"),
 		words: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "slipway_depot_answers_failed_total", Help: "Times the depot could not be told what hosts should run.",
 		}),
@@ -71,6 +73,7 @@ func New(registry prometheus.Registerer) *Metrics {
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.releases, m.releaseDuration, m.buildDuration, m.deliveries, m.deliveryDuration, m.deliveryBytes, m.repairs, m.waves, m.targets, m.words, m.lifecycle, m.queue,
+		m.notifications,
 	}
 }
 
@@ -105,6 +108,11 @@ func (m *Metrics) DeliveryFailed(target *v1alpha1.Target, reason string) {
 // RepairBegun counts a delivery that begins because its host had drifted.
 func (m *Metrics) RepairBegun(target *v1alpha1.Target) {
 	m.repairs.WithLabelValues(target.Namespace, target.Spec.Service).Inc()
+}
+
+// Notified counts a notification that was sent, skipped or given up.
+func (m *Metrics) Notified(release *v1alpha1.Release, event string, outcome v1alpha1.NotificationState) {
+	m.notifications.WithLabelValues(release.Namespace, release.Spec.Service, event, string(outcome)).Inc()
 }
 
 // WaveBegun counts a wave.

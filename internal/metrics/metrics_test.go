@@ -31,6 +31,7 @@ func used(m *metrics.Metrics) {
 		m.BuildEnded(release)
 		m.ReleaseFinished(release, "Failed", "BuildFailed")
 		target := &v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Namespace: "web"}, Spec: v1alpha1.TargetSpec{Service: name}}
+		m.Notified(release, "Succeeded", v1alpha1.NotificationSent)
 		m.RepairBegun(target)
 		m.DeliveryFailed(target, "Unreachable")
 		m.Delivered(target, time.Second, 100)
@@ -67,7 +68,7 @@ func TestWhatIsCounted(t *testing.T) {
 		"slipway_deliveries_total[web Unreachable blog] 1", "slipway_delivery_received_bytes_total[web blog] 100",
 		"slipway_delivery_duration_seconds[web blog] 1", "slipway_drift_repairs_total[web blog] 1", "slipway_waves_total[web blog] 1",
 		"slipway_targets[web blog total] 3", "slipway_targets[web blog ready] 2", "slipway_depot_answers_failed_total[] 1",
-		"slipway_lifecycle_actions_total[CONTINUE Succeeded] 1", "slipway_queue_messages_total[event] 1",
+		"slipway_lifecycle_actions_total[CONTINUE Succeeded] 1", "slipway_queue_messages_total[event] 1", "slipway_notifications_total[Succeeded web Sent blog] 1",
 	))
 }
 
@@ -79,7 +80,7 @@ func TestNothingOfADeletedServiceStays(t *testing.T) {
 	m.Forget("web", "blog")
 	families, err := registry.Gather()
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(families).To(HaveLen(12))
+	g.Expect(families).To(HaveLen(13))
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			g.Expect(metric.String()).NotTo(ContainSubstring("blog"), family.GetName())

@@ -91,6 +91,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LocalReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Lock"):
 		return &apiv1alpha1.LockApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Notification"):
+		return &apiv1alpha1.NotificationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotificationStatus"):
+		return &apiv1alpha1.NotificationStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Override"):
 		return &apiv1alpha1.OverrideApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PathOwner"):
@@ -133,6 +137,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ServiceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SharedPath"):
 		return &apiv1alpha1.SharedPathApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SlackNotification"):
+		return &apiv1alpha1.SlackNotificationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SourceSpec"):
 		return &apiv1alpha1.SourceSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SSHSpec"):
@@ -169,6 +175,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.WaveApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WaveMember"):
 		return &apiv1alpha1.WaveMemberApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("WebhookNotification"):
+		return &apiv1alpha1.WebhookNotificationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Window"):
 		return &apiv1alpha1.WindowApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Windows"):

@@ -697,6 +697,55 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: until
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Notification
+  map:
+    fields:
+    - name: events
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.NotificationEvent
+          elementRelationship: associative
+    - name: name
+      type:
+        scalar: string
+    - name: slack
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.SlackNotification
+    - name: template
+      type:
+        scalar: string
+    - name: webhook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.WebhookNotification
+- name: com.github.slipway-dev.slipway.api.v1alpha1.NotificationEvent
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.NotificationState
+  scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.NotificationStatus
+  map:
+    fields:
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: event
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: nextTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: state
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.NotificationState
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Override
   map:
     fields:
@@ -939,6 +988,15 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: notifications
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.NotificationStatus
+          elementRelationship: associative
+          keys:
+          - name
+          - event
     - name: observedGeneration
       type:
         scalar: numeric
@@ -1148,6 +1206,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: lock
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Lock
+    - name: notifications
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.Notification
+          elementRelationship: associative
+          keys:
+          - name
     - name: revision
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Revision
@@ -1266,6 +1332,12 @@ var schemaYAML = typed.YAMLObject(`types:
       default: Dir
 - name: com.github.slipway-dev.slipway.api.v1alpha1.SharedType
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.SlackNotification
+  map:
+    fields:
+    - name: urlSecretRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.SecretKeyReference
 - name: com.github.slipway-dev.slipway.api.v1alpha1.SourceSpec
   map:
     fields:
@@ -1595,6 +1667,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
+- name: com.github.slipway-dev.slipway.api.v1alpha1.WebhookNotification
+  map:
+    fields:
+    - name: authorizationSecretRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.SecretKeyReference
+    - name: signingKeySecretRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.SecretKeyReference
+    - name: urlSecretRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.SecretKeyReference
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Window
   map:
     fields:

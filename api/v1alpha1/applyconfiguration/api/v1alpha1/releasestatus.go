@@ -50,6 +50,8 @@ type ReleaseStatusApplyConfiguration struct {
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
 	// Hooks of the Release that were come to: BeforeRollout, AfterRollout.
 	Hooks []ReleaseHookStatusApplyConfiguration `json:"hooks,omitempty"`
+	// Notifications are what places outside are told of the Release.
+	Notifications []NotificationStatusApplyConfiguration `json:"notifications,omitempty"`
 	// StartTime is when the Release was first seen.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 	// WaitingSince is when the Release began to wait for what its condition Ready names; such a wait has a deadline.
@@ -215,6 +217,19 @@ func (b *ReleaseStatusApplyConfiguration) WithHooks(values ...*ReleaseHookStatus
 			panic("nil value passed to WithHooks")
 		}
 		b.Hooks = append(b.Hooks, *values[i])
+	}
+	return b
+}
+
+// WithNotifications adds the given value to the Notifications field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Notifications field.
+func (b *ReleaseStatusApplyConfiguration) WithNotifications(values ...*NotificationStatusApplyConfiguration) *ReleaseStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithNotifications")
+		}
+		b.Notifications = append(b.Notifications, *values[i])
 	}
 	return b
 }

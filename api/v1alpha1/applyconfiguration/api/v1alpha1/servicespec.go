@@ -36,6 +36,8 @@ type ServiceSpecApplyConfiguration struct {
 	Lock *LockApplyConfiguration `json:"lock,omitempty"`
 	// Windows say when rollouts may begin. Default: at any time.
 	Windows *WindowsApplyConfiguration `json:"windows,omitempty"`
+	// Notifications tell places outside of what becomes of the Service's Releases.
+	Notifications []NotificationApplyConfiguration `json:"notifications,omitempty"`
 	// RevisionHistoryLimit is how many finished Releases made by the controller are kept. People's own Releases are
 	// never deleted by it. Default 10.
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
@@ -132,6 +134,19 @@ func (b *ServiceSpecApplyConfiguration) WithLock(value *LockApplyConfiguration) 
 // If called multiple times, the Windows field is set to the value of the last call.
 func (b *ServiceSpecApplyConfiguration) WithWindows(value *WindowsApplyConfiguration) *ServiceSpecApplyConfiguration {
 	b.Windows = value
+	return b
+}
+
+// WithNotifications adds the given value to the Notifications field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Notifications field.
+func (b *ServiceSpecApplyConfiguration) WithNotifications(values ...*NotificationApplyConfiguration) *ServiceSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithNotifications")
+		}
+		b.Notifications = append(b.Notifications, *values[i])
+	}
 	return b
 }
 
