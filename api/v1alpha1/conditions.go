@@ -174,6 +174,12 @@ const (
 	ReasonRegistryUnreachable = "RegistryUnreachable"
 	// ReasonBuilding says that the build runs.
 	ReasonBuilding = "Building"
+	// ReasonAwaitingPromotion says that another Service has to release the same commit first.
+	ReasonAwaitingPromotion = "AwaitingPromotion"
+	// ReasonPromotionRefused says that the other Service did not take it, or went back from it.
+	ReasonPromotionRefused = "PromotionRefused"
+	// ReasonPromoted says that the artifact of another Service was taken over.
+	ReasonPromoted = "Promoted"
 	// ReasonArtifactReused says that the depot already held the artifact.
 	ReasonArtifactReused = "ArtifactReused"
 	// ReasonBuildFailed says that the build script failed.

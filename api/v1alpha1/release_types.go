@@ -15,6 +15,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.rebuild) == has(oldSelf.rebuild) && (!has(self.rebuild) || self.rebuild == oldSelf.rebuild)",message="a Release is a record: create a new Release with the new value of rebuild"
 // +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="a Release is a record: requestedBy can't be changed"
 // +kubebuilder:validation:XValidation:rule="(has(self.allowShrink) && self.allowShrink) == (has(oldSelf.allowShrink) && oldSelf.allowShrink)",message="a Release is a record: create a new Release to allow a shrunken artifact"
+// +kubebuilder:validation:XValidation:rule="!has(self.requires) || self.requires.service != self.service",message="a Service can't be required by its own Release: name the one that is released first"
+// +kubebuilder:validation:XValidation:rule="has(self.requires) == has(oldSelf.requires) && (!has(self.requires) || self.requires == oldSelf.requires)",message="a Release is a record: create a new Release with the other requirement"
 // +kubebuilder:validation:XValidation:rule="has(self.skipHooks) == has(oldSelf.skipHooks) && (!has(self.skipHooks) || self.skipHooks == oldSelf.skipHooks)",message="a Release is a record: create a new Release that skips other hooks"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.abort) && oldSelf.abort) || (has(self.abort) && self.abort)",message="an aborted Release stays aborted: create a new Release"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.override) || (has(self.override) && self.override == oldSelf.override)",message="an override is on record and can't be changed or taken back: create a new Release"
@@ -48,6 +50,10 @@ type ReleaseSpec struct {
 	// approval without it: an empty or broken build must not delete a site. It takes the verb override.
 	// +optional
 	AllowShrink bool `json:"allowShrink,omitempty"`
+	// Requires has the Release take over the artifact that another Service released from the same commit, instead of building
+	// one: what was tried there is what is released here.
+	// +optional
+	Requires *Requirement `json:"requires,omitempty"`
 	// SkipHooks lists hooks that are not to run for this Release, such as one that a person has run by hand.
 	// +optional
 	// +listType=set
@@ -76,6 +82,25 @@ type ReleaseSpec struct {
 	RollBack bool `json:"rollBack,omitempty"`
 }
 
+// Requirement is what another Service must have done before.
+type Requirement struct {
+	// Service is the name of the other Service, in the same namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=52
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Service string `json:"service"`
+	// Bake is how long the other Service must have run it. Default: it is enough that its Release has succeeded.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="must be between 0s and 720h"
+	Bake metav1.Duration `json:"bake,omitzero"`
+	// Timeout is how long the Release waits for that. Default 24h.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="must be between 1m and 720h"
+	Timeout metav1.Duration `json:"timeout,omitzero"`
+}
+
 // ArtifactStatus describes the artifact of a Release.
 type ArtifactStatus struct {
 	// Digest of the artifact: "sha256:" and 64 hex digits.
@@ -91,6 +116,10 @@ type ArtifactStatus struct {
 	// Reused is true if the depot already held the artifact, so that nothing was built.
 	// +optional
 	Reused bool `json:"reused,omitempty"`
+	// PromotedFrom names the Service and its Release, with a slash in between, whose artifact was taken over.
+	// +optional
+	// +kubebuilder:validation:MaxLength=320
+	PromotedFrom string `json:"promotedFrom,omitempty"`
 }
 
 // BuildStatus describes the build of a Release.

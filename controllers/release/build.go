@@ -38,6 +38,9 @@ func (r *Reconciler) build(ctx context.Context, l *life) outcome {
 	if err != nil {
 		return retry(v1alpha1.ReasonProgressing, err)
 	}
+	if l.release.Spec.Requires != nil {
+		return r.promote(ctx, l, spec)
+	}
 	if l.release.Status.Build == nil {
 		return r.keyOf(ctx, l, spec)
 	}

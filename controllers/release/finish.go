@@ -224,7 +224,7 @@ func phaseOf(release *v1alpha1.Release) string {
 	switch conditions.Get(list, v1alpha1.ConditionReady).Reason {
 	case v1alpha1.ReasonPaused:
 		return "Paused"
-	case v1alpha1.ReasonLocked, v1alpha1.ReasonWindowClosed:
+	case v1alpha1.ReasonLocked, v1alpha1.ReasonWindowClosed, v1alpha1.ReasonAwaitingPromotion:
 		return "Held"
 	}
 	if release.Status.Rollback != nil {

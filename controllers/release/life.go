@@ -78,11 +78,14 @@ func (l *life) bound() bool {
 }
 
 // storage is the UID under which the depot keeps the Service's artifacts.
-func (l *life) storage() v1alpha1.UID {
-	if l.service.Status.StorageID != "" {
-		return l.service.Status.StorageID
+func (l *life) storage() v1alpha1.UID { return storageOf(l.service) }
+
+// storageOf is the UID under which the depot keeps a Service's artifacts.
+func storageOf(service *v1alpha1.Service) v1alpha1.UID {
+	if service.Status.StorageID != "" {
+		return service.Status.StorageID
 	}
-	return v1alpha1.UID(l.service.UID)
+	return v1alpha1.UID(service.UID)
 }
 
 // holdsSlot says whether the Release holds the Service's rollout slot.

@@ -79,6 +79,15 @@ type BuildGrant struct {
 	AllowShrink bool   `json:"allowShrink,omitempty"`
 }
 
+// Promotion makes an artifact of one Service one of another's.
+type Promotion struct {
+	// From is the Service whose artifact Digest is, by the UID that its artifacts are kept under.
+	From   v1alpha1.UID `json:"from"`
+	Digest string       `json:"digest"`
+	// Grant says what it becomes. BuildKey names the promotion; Mirror, Path and Cache are not used.
+	Grant BuildGrant `json:"grant"`
+}
+
 // References names everything of a Service that retention must keep.
 type References struct {
 	Service v1alpha1.UID `json:"service"`
@@ -178,6 +187,8 @@ type Manager interface {
 	FindBuild(ctx context.Context, service v1alpha1.UID, buildKey string) (Artifact, error)
 	// FindArtifact returns an artifact of a Service, or ErrNotFound.
 	FindArtifact(ctx context.Context, service v1alpha1.UID, digest string) (Artifact, error)
+	// Promote makes an artifact of one Service one of another's, or returns ErrNotFound. The digest is the same.
+	Promote(ctx context.Context, p Promotion) (Artifact, error)
 	// WriteLog replaces the log of a build by what r gives, as it comes: readers see it grow. Head and tail are kept,
 	// what is between them beyond the depot's bound is dropped and counted in a line of its own.
 	WriteLog(ctx context.Context, service v1alpha1.UID, job string, r io.Reader) error

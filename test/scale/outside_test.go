@@ -76,6 +76,10 @@ func (o *outside) FindBuild(_ context.Context, _ v1alpha1.UID, key string) (depo
 	return depot.Artifact{}, depot.ErrNotFound
 }
 
+func (o *outside) Promote(context.Context, depot.Promotion) (depot.Artifact, error) {
+	return depot.Artifact{}, depot.ErrNotFound
+}
+
 func (o *outside) FindArtifact(_ context.Context, _ v1alpha1.UID, digest string) (depot.Artifact, error) {
 	if o.holds("Publish") {
 		return depot.Artifact{}, depot.ErrUnavailable

@@ -117,6 +117,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RepinStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RequestedRevision"):
 		return &apiv1alpha1.RequestedRevisionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Requirement"):
+		return &apiv1alpha1.RequirementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RollbackStatus"):
 		return &apiv1alpha1.RollbackStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RolloutPause"):

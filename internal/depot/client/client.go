@@ -69,6 +69,11 @@ func (c *Client) FindArtifact(ctx context.Context, service v1alpha1.UID, digest 
 	return a, c.short(ctx, "FindArtifact", depot.FindParams{Service: string(service), Digest: digest}, &a)
 }
 
+// Promote implements depot.Manager. It takes as long as ctx allows.
+func (c *Client) Promote(ctx context.Context, p depot.Promotion) (a depot.Artifact, err error) {
+	return a, c.call(ctx, "Promote", p, nil, &a)
+}
+
 // WriteLog implements depot.Manager.
 func (c *Client) WriteLog(ctx context.Context, service v1alpha1.UID, job string, r io.Reader) error {
 	return c.call(ctx, "WriteLog", depot.LogParams{Service: string(service), Job: job}, r, nil)

@@ -81,6 +81,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: files
       type:
         scalar: numeric
+    - name: promotedFrom
+      type:
+        scalar: string
     - name: reused
       type:
         scalar: boolean
@@ -930,6 +933,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requestedBy
       type:
         scalar: string
+    - name: requires
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.Requirement
     - name: revision
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Revision
@@ -1060,6 +1066,19 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serial
       type:
         scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.Requirement
+  map:
+    fields:
+    - name: bake
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: service
+      type:
+        scalar: string
+    - name: timeout
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 24h
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Revision
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RollbackStatus

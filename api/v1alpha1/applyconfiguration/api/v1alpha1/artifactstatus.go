@@ -18,6 +18,8 @@ type ArtifactStatusApplyConfiguration struct {
 	Bytes *int64 `json:"bytes,omitempty"`
 	// Reused is true if the depot already held the artifact, so that nothing was built.
 	Reused *bool `json:"reused,omitempty"`
+	// PromotedFrom names the Service and its Release, with a slash in between, whose artifact was taken over.
+	PromotedFrom *string `json:"promotedFrom,omitempty"`
 }
 
 // ArtifactStatusApplyConfiguration constructs a declarative configuration of the ArtifactStatus type for use with
@@ -55,5 +57,13 @@ func (b *ArtifactStatusApplyConfiguration) WithBytes(value int64) *ArtifactStatu
 // If called multiple times, the Reused field is set to the value of the last call.
 func (b *ArtifactStatusApplyConfiguration) WithReused(value bool) *ArtifactStatusApplyConfiguration {
 	b.Reused = &value
+	return b
+}
+
+// WithPromotedFrom sets the PromotedFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PromotedFrom field is set to the value of the last call.
+func (b *ArtifactStatusApplyConfiguration) WithPromotedFrom(value string) *ArtifactStatusApplyConfiguration {
+	b.PromotedFrom = &value
 	return b
 }

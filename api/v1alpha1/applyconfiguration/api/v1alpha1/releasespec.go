@@ -29,6 +29,9 @@ type ReleaseSpecApplyConfiguration struct {
 	// AllowShrink accepts in advance an artifact with less than half the files of the Service's last one, which waits for an
 	// approval without it: an empty or broken build must not delete a site. It takes the verb override.
 	AllowShrink *bool `json:"allowShrink,omitempty"`
+	// Requires has the Release take over the artifact that another Service released from the same commit, instead of building
+	// one: what was tried there is what is released here.
+	Requires *RequirementApplyConfiguration `json:"requires,omitempty"`
 	// SkipHooks lists hooks that are not to run for this Release, such as one that a person has run by hand.
 	SkipHooks []apiv1alpha1.ReleaseHookName `json:"skipHooks,omitempty"`
 	// Override lets the Release through a lock or a closed window.
@@ -96,6 +99,14 @@ func (b *ReleaseSpecApplyConfiguration) WithRebuild(value string) *ReleaseSpecAp
 // If called multiple times, the AllowShrink field is set to the value of the last call.
 func (b *ReleaseSpecApplyConfiguration) WithAllowShrink(value bool) *ReleaseSpecApplyConfiguration {
 	b.AllowShrink = &value
+	return b
+}
+
+// WithRequires sets the Requires field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Requires field is set to the value of the last call.
+func (b *ReleaseSpecApplyConfiguration) WithRequires(value *RequirementApplyConfiguration) *ReleaseSpecApplyConfiguration {
+	b.Requires = value
 	return b
 }
 
