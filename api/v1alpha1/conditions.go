@@ -174,6 +174,8 @@ const (
 	ReasonRegistryUnreachable = "RegistryUnreachable"
 	// ReasonBuilding says that the build runs.
 	ReasonBuilding = "Building"
+	// ReasonPlanned says that the Release only asked what it would do: nothing was done.
+	ReasonPlanned = "Planned"
 	// ReasonAwaitingPromotion says that another Service has to release the same commit first.
 	ReasonAwaitingPromotion = "AwaitingPromotion"
 	// ReasonPromotionRefused says that the other Service did not take it, or went back from it.

@@ -277,6 +277,9 @@ type ReleaseStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=2
 	Hooks []ReleaseHookStatus `json:"hooks,omitempty"`
+	// Plan is what the Release would do, if it only asks for that (annotation slipway.dev/dry-run).
+	// +optional
+	Plan *ReleasePlan `json:"plan,omitempty"`
 	// Notifications are what places outside are told of the Release.
 	// +optional
 	// +listType=map

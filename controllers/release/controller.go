@@ -121,6 +121,9 @@ func (r *Reconciler) phases() []phase {
 
 // Reconcile brings one Release one step on.
 func (r *Reconciler) Reconcile(ctx context.Context, release *v1alpha1.Release) (reconcile.Result, error) {
+	if release.IsDryRun() {
+		return r.dryRun(ctx, release)
+	}
 	if conditions.IsTrue(release.Status.Conditions, v1alpha1.ConditionFinished) {
 		return conflictIsRequeue(r.letGo(ctx, release))
 	}

@@ -48,7 +48,7 @@ func (r *Reconciler) gather(ctx context.Context, release *v1alpha1.Release) (*li
 		return nil, fmt.Errorf("list the Service's Releases: %w", err)
 	}
 	for _, other := range releases.Items {
-		if other.UID != release.UID {
+		if other.UID != release.UID && !other.IsDryRun() {
 			l.others = append(l.others, other)
 		}
 	}

@@ -42,7 +42,7 @@ func active(ctx context.Context, c client.Reader, namespace, service string) []r
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if !finished(&list.Items[i]) {
+		if !finished(&list.Items[i]) && !list.Items[i].IsDryRun() {
 			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: list.Items[i].Name}})
 		}
 	}

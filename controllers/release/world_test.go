@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/artifact"
 	"github.com/slipway-dev/slipway/internal/build"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
@@ -83,6 +84,13 @@ func (o *outside) Promote(_ context.Context, p depot.Promotion) (depot.Artifact,
 	}
 	o.built[p.Grant.BuildKey] = depot.Artifact{Digest: p.Digest, Files: 3, Bytes: 30, BuildKey: p.Grant.BuildKey}
 	return o.built[p.Grant.BuildKey], nil
+}
+
+func (o *outside) Compare(_ context.Context, p depot.Pair) (artifact.Difference, error) {
+	if p.From == p.To {
+		return artifact.Difference{}, nil
+	}
+	return artifact.Difference{Added: 1, Changed: 60, Bytes: 4711, AddedPaths: []string{"new.php"}}, nil
 }
 
 func (o *outside) Mirror(context.Context, depot.MirrorRequest) error {

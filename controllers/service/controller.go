@@ -179,6 +179,9 @@ func (r *Reconciler) gather(ctx context.Context, service *v1alpha1.Service) (*fa
 		return nil, fmt.Errorf("list Releases: %w", err)
 	}
 	for _, release := range releases.Items {
+		if release.IsDryRun() {
+			continue
+		}
 		if release.Status.ServiceUID == "" || string(release.Status.ServiceUID) == string(service.UID) {
 			f.releases = append(f.releases, release)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/artifact"
 )
 
 // Errors that callers act on. They survive the way over SSH.
@@ -86,6 +87,16 @@ type Promotion struct {
 	Digest string       `json:"digest"`
 	// Grant says what it becomes. BuildKey names the promotion; Mirror, Path and Cache are not used.
 	Grant BuildGrant `json:"grant"`
+}
+
+// Pair names two artifacts, each with the Service that its artifacts are kept under. An empty From is nothing.
+type Pair struct {
+	FromService v1alpha1.UID `json:"fromService,omitempty"`
+	From        string       `json:"from,omitempty"`
+	ToService   v1alpha1.UID `json:"toService"`
+	To          string       `json:"to"`
+	// Limit is how many paths of each sort are named.
+	Limit int `json:"limit"`
 }
 
 // References names everything of a Service that retention must keep.
@@ -189,6 +200,8 @@ type Manager interface {
 	FindArtifact(ctx context.Context, service v1alpha1.UID, digest string) (Artifact, error)
 	// Promote makes an artifact of one Service one of another's, or returns ErrNotFound. The digest is the same.
 	Promote(ctx context.Context, p Promotion) (Artifact, error)
+	// Compare says what separates two artifacts, or returns ErrNotFound.
+	Compare(ctx context.Context, p Pair) (artifact.Difference, error)
 	// WriteLog replaces the log of a build by what r gives, as it comes: readers see it grow. Head and tail are kept,
 	// what is between them beyond the depot's bound is dropped and counted in a line of its own.
 	WriteLog(ctx context.Context, service v1alpha1.UID, job string, r io.Reader) error

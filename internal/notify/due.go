@@ -49,6 +49,9 @@ func recorded(release *v1alpha1.Release, name, event string) bool {
 // events of a Release as it stands. One that has ended is told of by its end alone, and only for a while.
 func events(release *v1alpha1.Release, now time.Time) []string {
 	status := &release.Status
+	if release.IsDryRun() {
+		return nil
+	}
 	end := conditions.Get(status.Conditions, v1alpha1.ConditionFinished)
 	switch {
 	case end.Status == metav1.ConditionTrue && (status.CompletionTime == nil || now.Sub(status.CompletionTime.Time) > recent):

@@ -58,6 +58,7 @@ func TestWhatIsToldWhen(t *testing.T) {
 		want    []string
 	}{
 		"not bound yet":               {release: released(func(s *v1alpha1.ReleaseStatus) { s.Sequence = 0 })},
+		"it only asks":                {release: released(ended(v1alpha1.ReasonPlanned, 0), func(s *v1alpha1.ReleaseStatus) { s.Plan = &v1alpha1.ReleasePlan{} })},
 		"it began":                    {release: released(), want: []string{"Started"}},
 		"told of already":             {release: released(func(s *v1alpha1.ReleaseStatus) { s.Notifications = told("Started") })},
 		"it succeeded":                {release: released(ended(v1alpha1.ReasonSucceeded, time.Minute)), want: []string{"Succeeded"}},

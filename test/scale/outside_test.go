@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/artifact"
 	"github.com/slipway-dev/slipway/internal/build"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/gitsource"
@@ -78,6 +79,10 @@ func (o *outside) FindBuild(_ context.Context, _ v1alpha1.UID, key string) (depo
 
 func (o *outside) Promote(context.Context, depot.Promotion) (depot.Artifact, error) {
 	return depot.Artifact{}, depot.ErrNotFound
+}
+
+func (o *outside) Compare(context.Context, depot.Pair) (artifact.Difference, error) {
+	return artifact.Difference{}, depot.ErrNotFound
 }
 
 func (o *outside) FindArtifact(_ context.Context, _ v1alpha1.UID, digest string) (depot.Artifact, error) {

@@ -99,6 +99,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.OverrideApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PathOwner"):
 		return &apiv1alpha1.PathOwnerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlannedBatch"):
+		return &apiv1alpha1.PlannedBatchApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlannedFiles"):
+		return &apiv1alpha1.PlannedFilesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlannedStay"):
+		return &apiv1alpha1.PlannedStayApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Release"):
 		return &apiv1alpha1.ReleaseApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseHook"):
@@ -107,6 +113,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ReleaseHookStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseOutcome"):
 		return &apiv1alpha1.ReleaseOutcomeApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReleasePlan"):
+		return &apiv1alpha1.ReleasePlanApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseRecord"):
 		return &apiv1alpha1.ReleaseRecordApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReleaseSpec"):

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/artifact"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/sshca"
 )
@@ -72,6 +73,11 @@ func (c *Client) FindArtifact(ctx context.Context, service v1alpha1.UID, digest 
 // Promote implements depot.Manager. It takes as long as ctx allows.
 func (c *Client) Promote(ctx context.Context, p depot.Promotion) (a depot.Artifact, err error) {
 	return a, c.call(ctx, "Promote", p, nil, &a)
+}
+
+// Compare implements depot.Manager.
+func (c *Client) Compare(ctx context.Context, p depot.Pair) (d artifact.Difference, err error) {
+	return d, c.short(ctx, "Compare", p, &d)
 }
 
 // WriteLog implements depot.Manager.

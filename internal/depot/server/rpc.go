@@ -55,6 +55,8 @@ func (s *Server) call(ctx context.Context, request depot.Request, in io.Reader) 
 		return with(request.Params, func(p depot.FindParams) (any, error) { return s.Store.Artifact(v1alpha1.UID(p.Service), p.Digest) })
 	case "Promote":
 		return with(request.Params, func(p depot.Promotion) (any, error) { return s.Store.Promote(p) })
+	case "Compare":
+		return with(request.Params, func(p depot.Pair) (any, error) { return s.Store.Compare(p) })
 	case "WriteLog":
 		return with(request.Params, func(p depot.LogParams) (any, error) {
 			return nil, s.Store.WriteLog(v1alpha1.UID(p.Service), p.Job, in)

@@ -775,6 +775,63 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Pattern
   scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.PlannedBatch
+  map:
+    fields:
+    - name: hosts
+      type:
+        scalar: numeric
+    - name: names
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: reason
+      type:
+        scalar: string
+- name: com.github.slipway-dev.slipway.api.v1alpha1.PlannedFiles
+  map:
+    fields:
+    - name: added
+      type:
+        scalar: numeric
+    - name: addedPaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: bytes
+      type:
+        scalar: numeric
+    - name: changed
+      type:
+        scalar: numeric
+    - name: changedPaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: deleted
+      type:
+        scalar: numeric
+    - name: deletedPaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: com.github.slipway-dev.slipway.api.v1alpha1.PlannedStay
+  map:
+    fields:
+    - name: host
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.RelativePath
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Release
@@ -873,6 +930,54 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.UID
+- name: com.github.slipway-dev.slipway.api.v1alpha1.ReleasePlan
+  map:
+    fields:
+    - name: batches
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.PlannedBatch
+          elementRelationship: atomic
+    - name: build
+      type:
+        scalar: string
+    - name: commit
+      type:
+        scalar: string
+    - name: digest
+      type:
+        scalar: string
+    - name: files
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.PlannedFiles
+    - name: guards
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: hosts
+      type:
+        scalar: numeric
+    - name: moving
+      type:
+        scalar: numeric
+    - name: ref
+      type:
+        scalar: string
+    - name: staying
+      type:
+        list:
+          elementType:
+            namedType: com.github.slipway-dev.slipway.api.v1alpha1.PlannedStay
+          elementRelationship: atomic
+    - name: warnings
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
 - name: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseRecord
   map:
     fields:
@@ -1009,6 +1114,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: phase
       type:
         scalar: string
+    - name: plan
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleasePlan
     - name: progressTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time

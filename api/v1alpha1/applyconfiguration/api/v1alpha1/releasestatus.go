@@ -50,6 +50,8 @@ type ReleaseStatusApplyConfiguration struct {
 	Step *StepStatusApplyConfiguration `json:"step,omitempty"`
 	// Hooks of the Release that were come to: BeforeRollout, AfterRollout.
 	Hooks []ReleaseHookStatusApplyConfiguration `json:"hooks,omitempty"`
+	// Plan is what the Release would do, if it only asks for that (annotation slipway.dev/dry-run).
+	Plan *ReleasePlanApplyConfiguration `json:"plan,omitempty"`
 	// Notifications are what places outside are told of the Release.
 	Notifications []NotificationStatusApplyConfiguration `json:"notifications,omitempty"`
 	// StartTime is when the Release was first seen.
@@ -218,6 +220,14 @@ func (b *ReleaseStatusApplyConfiguration) WithHooks(values ...*ReleaseHookStatus
 		}
 		b.Hooks = append(b.Hooks, *values[i])
 	}
+	return b
+}
+
+// WithPlan sets the Plan field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Plan field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithPlan(value *ReleasePlanApplyConfiguration) *ReleaseStatusApplyConfiguration {
+	b.Plan = value
 	return b
 }
 
