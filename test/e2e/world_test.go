@@ -35,6 +35,7 @@ const hosts = 3
 
 // world is one installation with its hosts; all tests share it and use Services of their own.
 type world struct {
+	kubeconfig  string
 	dir, binary string
 	command     *exec.Cmd
 	client      client.Client
@@ -148,6 +149,7 @@ func (w *world) start() error {
 	if err != nil {
 		return err
 	}
+	w.kubeconfig = ready.Kubeconfig
 	w.client, err = client.New(config, client.Options{Scheme: env.Scheme()})
 	return err
 }
