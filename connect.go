@@ -25,6 +25,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/metrics"
 	"github.com/slipway-dev/slipway/internal/notify"
 	"github.com/slipway-dev/slipway/internal/trust"
+	"github.com/slipway-dev/slipway/internal/webhook"
 )
 
 // addControllers makes the controllers' collaborators and adds the controllers to the manager.
@@ -71,6 +72,15 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 	if err := mgr.Add(booted); err != nil {
 		return fmt.Errorf("follow the hosts that boot: %w", err)
 	}
+	if o.webhookAddress != "" {
+		receiver := webhook.New(webhook.Options{
+			Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Clock: clock.RealClock{}, Logger: slog.Default().With("process", "webhook"),
+			Address: o.webhookAddress, CertDir: o.webhookCertDir,
+		})
+		if err := mgr.Add(receiver); err != nil {
+			return fmt.Errorf("take webhooks: %w", err)
+		}
+	}
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Depot:           depot,
 		Endpoint:        endpoint.Get,
@@ -83,6 +93,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o managerOptions) err
 		Booted:          booted.News(),
 		Delivery:        hosts,
 		PullCredential:  authority.Pull,
+		Tips:            gitsource.NewTips(gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),
 		Resolver:        gitsource.NewResolver(gitsource.Options{AllowFile: o.allowFileSources, CABundle: o.gitCABundle}),
 		Images:          o.images,
 		BuildCredential: authority.Build,

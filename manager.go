@@ -50,6 +50,8 @@ type managerOptions struct {
 	lease                leaseOptions
 	metricsAddress       string
 	healthAddress        string
+	webhookAddress       string
+	webhookCertDir       string
 }
 
 // leaseOptions are the times of leader election, after client-go's package leaderelection.
@@ -78,6 +80,9 @@ func (o *managerOptions) addFlags(c *cobra.Command) {
 		"may be replaced within an hour as they can't take their release; 0 is none")
 	f.StringVar(&o.consoleURL, "console-url", "", "where people reach the Console, for links in notifications")
 	f.BoolVar(&o.notifyLoopback, "notify-allow-loopback", false, "let notifications be sent to addresses of this machine")
+	f.StringVar(&o.webhookAddress, "webhook-address", "", "where reports of pushes to tracked repositories are taken, such as :8082 (default: nowhere)")
+	f.StringVar(&o.webhookCertDir, "webhook-cert-dir", "",
+		"directory with tls.crt and tls.key for --webhook-address, read anew when they change (default: plain HTTP, for an ingress)")
 	f.IntVar(&o.deliveries, "max-concurrent-deliveries", 32, "how many hosts are worked on at once")
 }
 

@@ -129,8 +129,11 @@ func ask(ctx context.Context, api client.Client, release *v1alpha1.Release, time
 		name = release.Spec.Service
 	}
 	question := &v1alpha1.Release{
-		ObjectMeta: metav1.ObjectMeta{Namespace: release.Namespace, GenerateName: name[:min(len(name), 200)] + "-plan-", Annotations: map[string]string{v1alpha1.AnnotationDryRun: "true"}},
-		Spec:       release.Spec,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: release.Namespace, GenerateName: name[:min(len(name), 200)] + "-plan-",
+			Annotations: map[string]string{v1alpha1.AnnotationDryRun: "true"},
+		},
+		Spec: release.Spec,
 	}
 	if err := api.Create(ctx, question); err != nil {
 		if apierrors.IsForbidden(err) {

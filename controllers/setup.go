@@ -52,7 +52,9 @@ type Options struct {
 	PullCredential delivery.Credential
 	// Resolver resolves revisions, Images build images.
 	Resolver gitsource.Resolver
-	Images   build.ImageResolver
+	// Tips finds the tips that Services track.
+	Tips   gitsource.Tips
+	Images build.ImageResolver
 	// BuildCredential mints what a build Pod shows to the depot; BuildLogs keeps builds' logs.
 	BuildCredential func(grant depot.BuildGrant, valid time.Duration) (privateKey, certificate []byte, err error)
 	BuildLogs       release.BuildLogs
@@ -86,7 +88,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	for name, setup := range map[string]func(ctrl.Manager) error{
 		"service": service.New(service.Options{
-			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Finder: o.Finder, Found: o.Found, Clock: o.Clock,
+			Client: c, Reader: reader, Depot: o.Depot, Endpoint: o.Endpoint, Finder: o.Finder, Found: o.Found, Tips: o.Tips, Clock: o.Clock,
 			Events: mgr.GetEventRecorder("slipway-service"), Metrics: counts,
 		}).SetupWithManager,
 		"release": release.New(release.Options{

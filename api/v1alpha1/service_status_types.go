@@ -199,7 +199,7 @@ type ServiceStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, Reconciling, Stalled, Discovered, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
+	// Conditions: Ready, Reconciling, Stalled, Discovered, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm, Tracking.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -215,6 +215,9 @@ type ServiceStatus struct {
 	// Requested is the value of spec.revision that was acted on last.
 	// +optional
 	Requested *RequestedRevision `json:"requested,omitempty"`
+	// Tracking is the tip of spec.track that was acted on last.
+	// +optional
+	Tracking *TrackingStatus `json:"tracking,omitempty"`
 	// Current is the last Release that completed: what a host that appears now gets.
 	// +optional
 	Current *ReleaseRecord `json:"current,omitempty"`

@@ -10,11 +10,16 @@ import (
 
 // ServiceSpec declares where a Service's source is, how it is built, on which hosts it runs and how it is rolled out.
 // Source, build, deploy and rollout are frozen into each Release when it is resolved; the rest acts at once.
+// +kubebuilder:validation:XValidation:rule="!(has(self.revision) && has(self.track))",message="give either revision or track: a Service can't both stay at a revision and follow a branch or tags"
 type ServiceSpec struct {
 	// Revision is the branch, tag or commit that should run. Each changed value makes one Release. Without it, Releases
 	// are made by people alone.
 	// +optional
 	Revision Revision `json:"revision,omitempty"`
+
+	// Track follows a branch, or the newest tag, and makes a Release of each changed tip. Default: none.
+	// +optional
+	Track *TrackSpec `json:"track,omitempty"`
 
 	// Source says where the code is.
 	// +required

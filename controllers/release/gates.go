@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
-	"github.com/slipway-dev/slipway/internal/window"
+	"github.com/slipway-dev/slipway/internal/gate"
 )
 
 // hold is why a Release may not begin its rollout.
@@ -60,51 +60,13 @@ func (r *Reconciler) gatesOf(ctx context.Context, service *v1alpha1.Service) (ga
 	return gatesAt(service, namespace.Annotations, r.Clock.Now()), nil
 }
 
-// gatesAt decides. annotations are those of the namespace.
+// gatesAt lists them. annotations are those of the namespace.
 func gatesAt(service *v1alpha1.Service, annotations map[string]string, now time.Time) gates {
 	var list gates
-	if l := service.Spec.Lock; l != nil && !over(l, now) {
-		list = append(list, locked("the Service", l))
-	}
-	if reason := annotations[v1alpha1.AnnotationLock]; reason != "" {
-		l := &v1alpha1.Lock{Reason: reason, Owner: annotations[v1alpha1.AnnotationLockOwner]}
-		if text := annotations[v1alpha1.AnnotationLockUntil]; text != "" {
-			if until, err := time.Parse(time.RFC3339, text); err == nil {
-				l.Until = &metav1.Time{Time: until}
-			} else { // whoever locked meant to
-				l.Reason += fmt.Sprintf(" (the annotation %s is no time like 2026-12-31T18:00:00+09:00: %q)", v1alpha1.AnnotationLockUntil, text)
-			}
-		}
-		if !over(l, now) {
-			list = append(list, locked("namespace "+service.Namespace, l))
-		}
-	}
-	windows, err := window.Parse(service.Spec.Windows)
-	if err != nil {
-		return append(list, hold{gate: v1alpha1.GateWindow, reason: v1alpha1.ReasonWindowClosed, message: "nobody can say when rollouts may begin: " + err.Error()})
-	}
-	if why, reopens := windows.Closed(now); why != "" {
-		h := hold{gate: v1alpha1.GateWindow, reason: v1alpha1.ReasonWindowClosed, message: why + "; none opens any more"}
-		if !reopens.IsZero() {
-			h.until, h.message = &metav1.Time{Time: reopens}, why+"; it begins at "+reopens.Format("Mon 2006-01-02 15:04 MST")
-		}
-		list = append(list, h)
+	for _, h := range gate.At(service, annotations, now) {
+		list = append(list, hold{gate: h.Gate, reason: h.Reason, message: h.Message, until: h.Until})
 	}
 	return list
-}
-
-func over(l *v1alpha1.Lock, now time.Time) bool { return l.Until != nil && !l.Until.After(now) }
-
-// locked says it of a lock.
-func locked(what string, l *v1alpha1.Lock) hold {
-	message := what + " is locked"
-	if l.Owner != "" {
-		message += " by " + l.Owner
-	}
-	if l.Until != nil {
-		message += " until " + l.Until.UTC().Format("2006-01-02 15:04 MST")
-	}
-	return hold{gate: v1alpha1.GateLock, reason: v1alpha1.ReasonLocked, message: message + ": " + l.Reason, until: l.Until}
 }
 
 // tellOverride tells that a Release goes through gates that would hold it.

@@ -62,7 +62,8 @@ func (r *Reconciler) promote(ctx context.Context, l *life, spec v1alpha1.FrozenS
 	case !done:
 		return wait(time.Second, v1alpha1.ReasonPromoted, "the depot copies "+verdict.Digest).within(promoteLimit)
 	case errors.Is(err, depot.ErrNotFound):
-		return fail(v1alpha1.ReasonPublishFailed, fmt.Sprintf("the depot does not hold the artifact of Release %s of Service %s any more: release it there again", verdict.Release, other.Name))
+		return fail(v1alpha1.ReasonPublishFailed, fmt.Sprintf("the depot does not hold the artifact of Release %s of Service %s any more: release it there again",
+			verdict.Release, other.Name))
 	case errors.Is(err, depot.ErrRefused):
 		return fail(v1alpha1.ReasonArtifactRefused, err.Error())
 	case err != nil:

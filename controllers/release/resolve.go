@@ -61,13 +61,8 @@ func (r *Reconciler) gitCredentials(ctx context.Context, namespace string, ref *
 	if err != nil {
 		return depot.GitCredentials{}, err
 	}
-	c := depot.GitCredentials{
-		Username:   string(secret.Data[corev1.BasicAuthUsernameKey]),
-		Password:   string(secret.Data[corev1.BasicAuthPasswordKey]),
-		PrivateKey: secret.Data[corev1.SSHAuthPrivateKey],
-		KnownHosts: secret.Data["known_hosts"],
-	}
-	if c.Password == "" && len(c.PrivateKey) == 0 {
+	c, ok := gitsource.CredentialsFrom(secret.Data)
+	if !ok {
 		return depot.GitCredentials{}, fmt.Errorf("%w %s has neither the key %q (https) nor %q (ssh)", errSecret, ref.Name, corev1.BasicAuthPasswordKey, corev1.SSHAuthPrivateKey)
 	}
 	return c, nil

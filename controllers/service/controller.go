@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -30,6 +31,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/discovery"
+	"github.com/slipway-dev/slipway/internal/gitsource"
 	"github.com/slipway-dev/slipway/internal/metrics"
 	"github.com/slipway-dev/slipway/internal/policy"
 )
@@ -51,6 +53,8 @@ type Options struct {
 	// Finder looks at clouds; Found brings the accounts of which it knows something new.
 	Finder discovery.Finder
 	Found  <-chan event.TypedGenericEvent[discovery.Account]
+	// Tips looks at the repositories of Services with spec.track.
+	Tips   gitsource.Tips
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
 	// Metrics count what is done. Default: nobody reads them.
@@ -65,6 +69,9 @@ type Reconciler struct {
 	kept *kept
 	// booted are the user-data that were written, by the Service's UID.
 	booted sync.Map
+	// tips are what was seen of tracked repositories; looked brings the Services whose repository was looked at.
+	tips   *tips
+	looked chan event.GenericEvent
 }
 
 // New returns a Reconciler.
@@ -75,7 +82,9 @@ func New(o Options) *Reconciler {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 4
 	}
-	return &Reconciler{Options: o, kept: newKept()}
+	r := &Reconciler{Options: o, kept: newKept(), looked: make(chan event.GenericEvent, 1024)}
+	r.tips = newTips(o.Clock, r.wake)
+	return r
 }
 
 // SetupWithManager registers the controller.
@@ -86,6 +95,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Release{}, ofRelease()).
 		Watches(&v1alpha1.TargetPolicy{}, r.all()).
 		WatchesRawSource(source.TypedChannel(r.Found, r.ofAccount())).
+		WatchesRawSource(source.Channel(r.looked, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 10*time.Minute),
@@ -138,6 +148,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 	}
 	did := audit.OfService(service.Status.Audit, service, r.Clock.Now())
 	service.Status.Audit = audit.Add(service.Status.Audit, did)
+	tracked, after, err := r.track(ctx, f)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
 	summarize(f)
 	r.userData(ctx, service)
 	if err := conditions.PatchStatus(ctx, r.Client, before, service, FieldOwner); err != nil {
@@ -151,14 +165,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, service *v1alpha1.Service) (
 		r.Events.Eventf(service, nil, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, "Adopt",
 			"took over the hosts of Service %s: no content changes", service.Spec.Adopt.FromUID)
 	}
-	if next {
+	if next || tracked {
 		return r.makeRelease(ctx, f)
 	}
 	if err := r.prune(ctx, f); err != nil {
 		return conflictIsRequeue(err)
 	}
 	r.keep(ctx, f)
-	return reconcile.Result{RequeueAfter: resync}, nil
+	return reconcile.Result{RequeueAfter: min(resync, after)}, nil
 }
 
 // gather reads what belongs to the Service.
@@ -203,6 +217,7 @@ func (r *Reconciler) delete(ctx context.Context, service *v1alpha1.Service) erro
 		"the records of %d Targets are removed; the hosts were not touched and go on serving what they serve", service.Status.Targets.Total)
 	r.Metrics.Forget(service.Namespace, service.Name)
 	r.silence(ctx, service)
+	r.tips.forget(client.ObjectKeyFromObject(service))
 	before := service.DeepCopy()
 	controllerutil.RemoveFinalizer(service, v1alpha1.Finalizer)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

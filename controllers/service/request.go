@@ -17,6 +17,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/track"
 )
 
 // request decides whether spec.revision asks for a Release. wish is the record to write first; make says that the
@@ -70,6 +71,15 @@ func (r *Reconciler) makeRelease(ctx context.Context, f *facts) (reconcile.Resul
 			RequestedBy: cmp.Or(service.Annotations[v1alpha1.AnnotationRequestedBy], v1alpha1.RequestedByManager),
 		},
 	}
+	cause := "spec.revision is " + requested.Revision
+	tracking := service.Status.Tracking
+	if service.Spec.Track != nil && tracking != nil { // nobody knows who pushed
+		release.Spec.Reason, release.Spec.RequestedBy = track.Name(service.Spec.Track, tracking.Ref), v1alpha1.RequestedByManager
+		cause = release.Spec.Reason + " is " + short(tracking.Commit)
+		if current := service.Status.Current; current != nil {
+			cause += fmt.Sprintf(" (%s..%s)", short(current.Commit), short(tracking.Commit))
+		}
+	}
 	err := r.Client.Create(ctx, release, client.FieldOwner(FieldOwner))
 	if apierrors.IsAlreadyExists(err) {
 		var existing v1alpha1.Release
@@ -86,10 +96,13 @@ func (r *Reconciler) makeRelease(ctx context.Context, f *facts) (reconcile.Resul
 		return reconcile.Result{}, fmt.Errorf("make Release %s: %w", release.Name, err)
 	}
 	service.Status.Requested = &v1alpha1.RequestedRevision{Revision: requested.Revision, Serial: requested.Serial, Release: release.Name}
+	if tracking != nil {
+		tracking.Release = release.Name
+	}
 	if err := conditions.PatchStatus(ctx, r.Client, before, service, FieldOwner); err != nil {
 		return conflictIsRequeue(err)
 	}
 	r.Events.Eventf(service, release, corev1.EventTypeNormal, v1alpha1.ReasonReleaseCreated, "Release",
-		"spec.revision is %s: made Release %s", requested.Revision, release.Name)
+		"%s: made Release %s", cause, release.Name)
 	return reconcile.Result{RequeueAfter: resync}, nil
 }

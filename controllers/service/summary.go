@@ -150,7 +150,7 @@ func driftStorm(f *facts) {
 func diverged(f *facts) {
 	status := &f.service.Status
 	requested, current := status.Requested, status.Current
-	if requested == nil || requested.Release == "" || current == nil || current.Release == requested.Release ||
+	if f.service.Spec.Track != nil || requested == nil || requested.Release == "" || current == nil || current.Release == requested.Release ||
 		current.Revision == requested.Revision || current.Sequence < sequenceOf(f, requested.Release) {
 		conditions.Remove(&status.Conditions, v1alpha1.ConditionDiverged)
 		return
@@ -265,6 +265,10 @@ func notReleased(f *facts) *verdict {
 	}
 	if f.service.Spec.Revision != "" && f.service.Status.Requested == nil {
 		return &verdict{conditions.InProgress, "Probing", v1alpha1.ReasonProbing, "the hosts are looked at before the first Release"}
+	}
+	if f.service.Spec.Track != nil {
+		tracking := conditions.Get(f.service.Status.Conditions, v1alpha1.ConditionTracking)
+		return &verdict{conditions.Waiting, "NotReleased", v1alpha1.ReasonNotReleased, "no Release has completed yet: " + tracking.Message}
 	}
 	return &verdict{conditions.Waiting, "NotReleased", v1alpha1.ReasonNotReleased, "no Release has completed yet: create one, or set spec.revision"}
 }

@@ -94,3 +94,13 @@ func usesAccount(service *v1alpha1.Service, account discovery.Account) bool {
 		return source.EC2 != nil && discovery.AccountOf(source.EC2) == account
 	})
 }
+
+// wake brings a Service whose repository was looked at. One that finds no room comes back by its own time.
+func (r *Reconciler) wake(name types.NamespacedName) {
+	service := &v1alpha1.Service{}
+	service.Namespace, service.Name = name.Namespace, name.Name
+	select {
+	case r.looked <- event.GenericEvent{Object: service}:
+	default:
+	}
+}

@@ -63,7 +63,8 @@ func Judge(other *v1alpha1.Service, commit string, bake time.Duration, now time.
 	case baked >= bake:
 		v.Ready, v.Words = true, fmt.Sprintf("Release %s of Service %s ran it for %s", entry.Release, name, baked.Round(time.Second))
 	case replaced != nil:
-		v.Refused, v.Words = true, fmt.Sprintf("Service %s ran it for %s of %s before Release %s replaced it: release it there again", name, baked.Round(time.Second), bake, replaced.Release)
+		v.Refused, v.Words = true, fmt.Sprintf("Service %s ran it for %s of %s before Release %s replaced it: release it there again",
+			name, baked.Round(time.Second), bake, replaced.Release)
 	default:
 		v.After = bake - baked
 		v.Words = fmt.Sprintf("Service %s has run it for %s of %s; it goes on at %s", name, baked.Round(time.Second), bake,

@@ -181,6 +181,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TargetStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TCPCheck"):
 		return &apiv1alpha1.TCPCheckApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrackingStatus"):
+		return &apiv1alpha1.TrackingStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrackSpec"):
+		return &apiv1alpha1.TrackSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrackWebhook"):
+		return &apiv1alpha1.TrackWebhookApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Wave"):
 		return &apiv1alpha1.WaveApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WaveMember"):

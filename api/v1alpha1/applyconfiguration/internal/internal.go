@@ -1364,6 +1364,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.slipway-dev.slipway.api.v1alpha1.TargetSource
           elementRelationship: atomic
+    - name: track
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TrackSpec
     - name: windows
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Windows
@@ -1441,6 +1444,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: targetsReady
       type:
         scalar: string
+    - name: tracking
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TrackingStatus
     - name: wave
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.Wave
@@ -1751,6 +1757,52 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: switchedFence
       type:
         scalar: numeric
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TrackSpec
+  map:
+    fields:
+    - name: branch
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.Revision
+    - name: interval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 1m
+    - name: prereleases
+      type:
+        scalar: boolean
+    - name: resumeAfter
+      type:
+        scalar: string
+    - name: tagPattern
+      type:
+        scalar: string
+    - name: webhook
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.TrackWebhook
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TrackWebhook
+  map:
+    fields:
+    - name: provider
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.WebhookProvider
+    - name: secretRef
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.SecretKeyReference
+- name: com.github.slipway-dev.slipway.api.v1alpha1.TrackingStatus
+  map:
+    fields:
+    - name: commit
+      type:
+        scalar: string
+    - name: ref
+      type:
+        scalar: string
+    - name: release
+      type:
+        scalar: string
+    - name: sequence
+      type:
+        scalar: numeric
 - name: com.github.slipway-dev.slipway.api.v1alpha1.UID
   scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Wave
@@ -1806,6 +1858,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: urlSecretRef
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.SecretKeyReference
+- name: com.github.slipway-dev.slipway.api.v1alpha1.WebhookProvider
+  scalar: string
 - name: com.github.slipway-dev.slipway.api.v1alpha1.Window
   map:
     fields:

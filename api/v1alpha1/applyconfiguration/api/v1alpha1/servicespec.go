@@ -18,6 +18,8 @@ type ServiceSpecApplyConfiguration struct {
 	// Revision is the branch, tag or commit that should run. Each changed value makes one Release. Without it, Releases
 	// are made by people alone.
 	Revision *apiv1alpha1.Revision `json:"revision,omitempty"`
+	// Track follows a branch, or the newest tag, and makes a Release of each changed tip. Default: none.
+	Track *TrackSpecApplyConfiguration `json:"track,omitempty"`
 	// Source says where the code is.
 	Source *SourceSpecApplyConfiguration `json:"source,omitempty"`
 	// Build says how the code becomes an artifact.
@@ -57,6 +59,14 @@ func ServiceSpec() *ServiceSpecApplyConfiguration {
 // If called multiple times, the Revision field is set to the value of the last call.
 func (b *ServiceSpecApplyConfiguration) WithRevision(value apiv1alpha1.Revision) *ServiceSpecApplyConfiguration {
 	b.Revision = &value
+	return b
+}
+
+// WithTrack sets the Track field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Track field is set to the value of the last call.
+func (b *ServiceSpecApplyConfiguration) WithTrack(value *TrackSpecApplyConfiguration) *ServiceSpecApplyConfiguration {
+	b.Track = value
 	return b
 }
 

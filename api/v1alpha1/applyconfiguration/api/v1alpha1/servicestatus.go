@@ -17,7 +17,7 @@ import (
 type ServiceStatusApplyConfiguration struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, Reconciling, Stalled, Discovered, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm.
+	// Conditions: Ready, Reconciling, Stalled, Discovered, ReleaseNeeded, Diverged, AdoptionRequired, DriftStorm, Tracking.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// State in one word, for printing only.
 	State *string `json:"state,omitempty"`
@@ -25,6 +25,8 @@ type ServiceStatusApplyConfiguration struct {
 	LastSequence *int64 `json:"lastSequence,omitempty"`
 	// Requested is the value of spec.revision that was acted on last.
 	Requested *RequestedRevisionApplyConfiguration `json:"requested,omitempty"`
+	// Tracking is the tip of spec.track that was acted on last.
+	Tracking *TrackingStatusApplyConfiguration `json:"tracking,omitempty"`
 	// Current is the last Release that completed: what a host that appears now gets.
 	Current *ReleaseRecordApplyConfiguration `json:"current,omitempty"`
 	// Previous is the Release that was current before.
@@ -108,6 +110,14 @@ func (b *ServiceStatusApplyConfiguration) WithLastSequence(value int64) *Service
 // If called multiple times, the Requested field is set to the value of the last call.
 func (b *ServiceStatusApplyConfiguration) WithRequested(value *RequestedRevisionApplyConfiguration) *ServiceStatusApplyConfiguration {
 	b.Requested = value
+	return b
+}
+
+// WithTracking sets the Tracking field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Tracking field is set to the value of the last call.
+func (b *ServiceStatusApplyConfiguration) WithTracking(value *TrackingStatusApplyConfiguration) *ServiceStatusApplyConfiguration {
+	b.Tracking = value
 	return b
 }
 
