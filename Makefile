@@ -26,6 +26,7 @@ KUSTOMIZE := $(TOOLS)/$(KUSTOMIZE_VERSION)/kustomize
 # TEST_FLAGS are handed to go test; packages run one after the other because they share hosts' names and the engine.
 TEST_FLAGS ?=
 E2E_TIMEOUT ?= 20m
+HISTORIES ?= 1000000
 FUZZTIME ?= 10s
 GO_PACKAGES = $$(go list ./... | grep -v /applyconfiguration)
 
@@ -94,6 +95,10 @@ test-unit: ## Run the tests that need neither root nor other programs (the other
 .PHONY: test-e2e
 test-e2e: setup controlplane engine test-images ## Run the tests of the whole job alone.
 	@hack/test.sh e2e $(TEST_FLAGS)
+
+.PHONY: laws
+laws: ## Try the laws of rollouts on HISTORIES (1000000) random histories of each kind; takes hours.
+	SLIPWAY_HISTORIES=$(HISTORIES) go test ./internal/rollout -run 'TestLaws' -timeout 24h -v
 
 .PHONY: bench
 bench: ## Run the benchmarks.

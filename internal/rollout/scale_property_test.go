@@ -5,7 +5,9 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -13,9 +15,6 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
-
-// scaledHistories is how many random histories each family of hosts is tried on.
-const scaledHistories = 2_000
 
 // scaling is a history in which a group is scaled at any step of its rollouts.
 type scaling struct {
@@ -82,8 +81,8 @@ func (s *scaling) scale() {
 		s.machines[name] = &machine{up: true}
 		s.add(name)
 	}
-	for _, m := range s.machines { // who boots, comes up
-		if !m.up && s.random.IntN(4) == 0 {
+	for _, name := range slices.Sorted(maps.Keys(s.machines)) { // who boots, comes up; in order, so that a seed is one history
+		if m := s.machines[name]; !m.up && s.random.IntN(4) == 0 {
 			m.up = true
 		}
 	}
@@ -171,8 +170,13 @@ func (s *scaling) end(stop string) {
 		if s.service.Status.Rolling == nil || s.broken != "" {
 			return
 		}
-		if tick == 60 && stop != "" && s.service.Status.Stopping == "" {
+		switch status := &s.service.Status; {
+		case tick == 60 && stop != "" && status.Stopping == "":
 			s.stop(stop)
+		case tick == 130 && status.RollingBack: // hosts that stay bad use maxUnavailable up: a rollback has its deadline too
+			status.History = append(status.History, v1alpha1.ReleaseOutcome{UID: status.Rolling.UID, Outcome: Failed, Reason: v1alpha1.ReasonRollbackIncomplete})
+			s.vacate()
+			return
 		}
 		s.watch()
 	}
@@ -190,7 +194,7 @@ func TestLawsHoldWhileGroupsAreScaled(t *testing.T) {
 			var group sync.WaitGroup
 			for worker := range workers {
 				group.Go(func() {
-					for seed := worker; seed < scaledHistories; seed += workers {
+					for seed := worker; seed < histories(2_000); seed += workers {
 						if broken := newScaling(uint64(seed), family.faulty).live(); broken != "" {
 							t.Errorf("history %d: %s", seed, broken)
 							return
