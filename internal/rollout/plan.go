@@ -193,7 +193,7 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 	if in.Slot.moving() {
 		free -= plan.Standing.Baking
 	}
-	open := in.open(hosts)
+	open := in.open(hosts) + len(plan.Standing.Failed) // another host takes the place of one that failed
 	for i := range hosts {
 		if in.Slot.unavailable(&hosts[i]) {
 			free--

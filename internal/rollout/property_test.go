@@ -127,7 +127,7 @@ func (h *history) checkPlan(in Input, plan Plan) {
 				h.fail("%s joins the Release while %s", m.Target, plan.Standing.Sentence())
 			}
 			caughtUp := current != nil && Same(rolling, current) // it is let in as what is current, at whatever step
-			if limit := in.Strategy.limit(in.Step, len(in.Hosts)); joined > limit && !caughtUp {
+			if limit := in.Strategy.limit(in.Step, len(in.Hosts)); joined-len(plan.Standing.Failed) > limit && !caughtUp {
 				h.fail("%s is the %dth host of the Release while step %d allows %d", m.Target, joined, in.Step, limit)
 			}
 			if in.Slot.Back && !Same(rolling, current) {
@@ -277,12 +277,22 @@ func (h *history) settle() bool {
 		if status := &h.service.Status; n == 120 && status.Rolling != nil && status.Stopping == "" {
 			h.giveUp("the progress deadline is over") // hosts that are bad within maxFailed use maxUnavailable up
 		}
+		if n == 240 && h.service.Status.RollingBack {
+			h.leaveRollback()
+		}
 		h.checkWorld()
 		if h.service.Status.Rolling == nil {
 			return true
 		}
 	}
 	return false
+}
+
+// leaveRollback lets a rollback's progress deadline end it: hosts that stay bad use maxUnavailable up.
+func (h *history) leaveRollback() {
+	status := &h.service.Status
+	status.History = append(status.History, v1alpha1.ReleaseOutcome{UID: status.Rolling.UID, Outcome: Failed, Reason: v1alpha1.ReasonRollbackIncomplete})
+	h.vacate()
 }
 
 func TestLawsHoldInRandomHistories(t *testing.T) {

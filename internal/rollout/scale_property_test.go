@@ -173,9 +173,8 @@ func (s *scaling) end(stop string) {
 		switch status := &s.service.Status; {
 		case tick == 60 && stop != "" && status.Stopping == "":
 			s.stop(stop)
-		case tick == 130 && status.RollingBack: // hosts that stay bad use maxUnavailable up: a rollback has its deadline too
-			status.History = append(status.History, v1alpha1.ReleaseOutcome{UID: status.Rolling.UID, Outcome: Failed, Reason: v1alpha1.ReasonRollbackIncomplete})
-			s.vacate()
+		case tick == 130 && status.RollingBack:
+			s.leaveRollback()
 			return
 		}
 		s.watch()

@@ -92,17 +92,36 @@ func (s *Standing) Sentence() string {
 	return fmt.Sprintf("%s; %d of %d may (rollout.maxFailed)", strings.Join(parts, " and "), s.Allowed, s.Total)
 }
 
-// Names names the first few and what ails them.
+// Names names hosts by what ails them: the first few of each ailment, and the first few ailments.
 func Names(faults []Fault) string {
-	const shown = 3
-	var parts []string
-	for _, f := range faults[:min(shown, len(faults))] {
-		parts = append(parts, f.Host+": "+f.Reason)
+	const shown, length = 3, 160
+	var reasons []string
+	hosts := map[string][]string{}
+	for _, f := range faults {
+		reason := shorten(f.Reason, length)
+		if hosts[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		hosts[reason] = append(hosts[reason], f.Host)
 	}
-	if more := len(faults) - shown; more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", more))
+	var parts []string
+	unnamed := len(faults)
+	for _, reason := range reasons[:min(shown, len(reasons))] {
+		unnamed -= len(hosts[reason])
+		parts = append(parts, few(hosts[reason], shown)+": "+reason)
+	}
+	if unnamed > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", unnamed))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// few names the first of some hosts, and counts the others.
+func few(hosts []string, shown int) string {
+	if more := len(hosts) - shown; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(hosts[:shown], ", "), more)
+	}
+	return strings.Join(hosts, ", ")
 }
 
 // Stand says how Targets stand to the Release in the slot.

@@ -55,9 +55,10 @@ func (s Strategy) Step(index int, since time.Time, standing *Standing, now time.
 		words = prefix + "pause until " + until.UTC().Format("2006-01-02 15:04:05 UTC")
 		return words, !now.Before(until), max(until.Sub(now), 0)
 	}
-	want := min(s.limit(index, standing.Total), standing.Total-len(standing.Skipped))
+	// A host that failed within the budget is no canary: another takes its place, while there are any.
+	want := min(s.limit(index, standing.Total), standing.Total-len(standing.Skipped)-len(standing.Failed))
 	words = fmt.Sprintf("%s%d of %d Targets", prefix, want, standing.Total)
-	return words, standing.Total > 0 && standing.Baked+standing.Drifted+len(standing.Failed) >= want, 0
+	return words, standing.Total > 0 && standing.Baked+standing.Drifted >= want, 0
 }
 
 // Pausing says whether a rollout is at a pause.

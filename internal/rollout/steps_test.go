@@ -30,6 +30,22 @@ var stepped = []simulation{
 		w.release("v2")
 		return w.run(80)
 	}},
+	{"a-canary-that-fails-within-the-budget-has-another-in-its-place", func() *world {
+		w := newWorld(6, number(3)).running("v1").with(rollback)
+		w.strategy.MaxFailed = number(2)
+		w.strategy.Steps = []v1alpha1.RolloutStep{targets(number(1)), pause(20 * time.Second)}
+		w.fail("v2", "hook", "web-01")
+		w.release("v2")
+		return w.run(80)
+	}},
+	{"canaries-that-fail-come-one-by-one", func() *world {
+		w := newWorld(6, number(3)).running("v1").with(rollback)
+		w.strategy.MaxFailed = number(1)
+		w.strategy.Steps = []v1alpha1.RolloutStep{targets(number(1)), pause(20 * time.Second)}
+		w.fail("v2", "hook", w.names()...)
+		w.release("v2")
+		return w.run(80)
+	}},
 	{"a-canary-goes-bad-during-the-pause", func() *world {
 		w := newWorld(5, number(2)).running("v1").with(rollback)
 		w.strategy.Steps = []v1alpha1.RolloutStep{targets(number(1)), pause(time.Minute)}
