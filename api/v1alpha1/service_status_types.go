@@ -154,6 +154,9 @@ type WaveMember struct {
 	// Fence that the Target gets.
 	// +required
 	Fence int64 `json:"fence"`
+	// AsIs: the host serves the artifact already, and nothing is switched.
+	// +optional
+	AsIs bool `json:"asIs,omitempty"`
 }
 
 // TargetCounts counts a Service's or a Release's Targets.

@@ -26,6 +26,10 @@ type TargetSpec struct {
 	// thing. A host refuses a lower one.
 	// +optional
 	Fence int64 `json:"fence,omitempty"`
+	// AsIs: the host serves the artifact already, as far as is known, and nothing is switched. Where it does not any more the
+	// delivery fails with ContentChanged, and the host is ordered anew when maxUnavailable has room for it.
+	// +optional
+	AsIs bool `json:"asIs,omitempty"`
 	// Wave that the fence belongs to.
 	// +optional
 	Wave int64 `json:"wave,omitempty"`

@@ -105,6 +105,9 @@ func (r *Reconciler) rollBack(ctx context.Context, l *life) outcome {
 	}
 	left := strategy.ProgressDeadline - now.Sub(status.ProgressTime.Time)
 	if left <= 0 {
+		if len(way.Stuck) > 0 {
+			message += "; could not be returned: " + rollout.Names(way.Stuck)
+		}
 		return fail(v1alpha1.ReasonRollbackIncomplete, fmt.Sprintf("%s; no Target was returned for %s. Those that are left go on by themselves; see kubectl get sltgt",
 			message, strategy.ProgressDeadline))
 	}

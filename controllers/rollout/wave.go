@@ -63,7 +63,7 @@ func (r *Reconciler) order(ctx context.Context, targets []v1alpha1.Target, write
 	for _, write := range writes {
 		target := targets[write.Index].DeepCopy()
 		before := target.DeepCopy()
-		target.Spec.Artifact, target.Spec.Fence, target.Spec.Wave = &write.Record, write.Fence, write.Wave
+		target.Spec.Artifact, target.Spec.Fence, target.Spec.AsIs, target.Spec.Wave = &write.Record, write.Fence, write.AsIs, write.Wave
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		err := r.Client.Patch(ctx, target, patch, client.FieldOwner(FieldOwner))
 		switch {

@@ -39,7 +39,7 @@ func (j *job) live() string {
 
 // mustLeave says whether the host has to be out of its load balancer for a delivery.
 func (j *job) mustLeave(repair bool) bool {
-	return loadbalancer.MustLeave(loadbalancer.Content{
+	return !j.asIs && loadbalancer.MustLeave(loadbalancer.Content{
 		Configured: j.deploy.LoadBalancer != nil, Status: j.target.Status.LoadBalancer, Live: j.live(), Ordered: j.order.Digest, Repair: repair,
 	})
 }

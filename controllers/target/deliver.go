@@ -58,7 +58,7 @@ func (r *Reconciler) orderOf(j *job, repair bool) delivery.Order {
 	order := delivery.Order{
 		Owner: j.owner, Deploy: j.deploy, Fence: j.fence,
 		Digest: j.order.Digest, Commit: j.order.Commit, Revision: j.order.Revision, Release: j.order.Release,
-		ServiceName: j.service.Name, Keep: keep(j), Repair: repair,
+		ServiceName: j.service.Name, Keep: keep(j), Repair: repair, AsIs: j.asIs,
 	}
 	endpoint, err := r.endpoint()
 	if err != nil {

@@ -106,7 +106,7 @@ func (r *Reconciler) hookWanted(ctx context.Context, j *job, order *v1alpha1.Hoo
 func (r *Reconciler) hookDelivery(j *job, order *v1alpha1.HookOrder, deploy *v1alpha1.DeploySpec) delivery.Order {
 	record := order.Release
 	of := *j
-	of.order, of.deploy, of.fence = &record, *deploy, max(j.target.Spec.Fence, j.target.Status.Fence)
+	of.order, of.deploy, of.asIs, of.fence = &record, *deploy, false, max(j.target.Spec.Fence, j.target.Status.Fence)
 	return r.orderOf(&of, false)
 }
 

@@ -32,6 +32,7 @@ type job struct {
 	generation int64
 	order      *v1alpha1.ReleaseRecord
 	fence      int64
+	asIs       bool
 	withdrawn  bool
 	// deploy as the ordered artifact's Release froze it; the Service's own before the first order.
 	deploy v1alpha1.DeploySpec
@@ -67,7 +68,7 @@ func (r *Reconciler) gather(ctx context.Context, target *v1alpha1.Target) (*job,
 	}
 	j := &job{
 		target: target, service: &service,
-		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, withdrawn: idle(&service) || rollout.Withdrawn(&service, target.Spec.Artifact),
+		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, asIs: target.Spec.AsIs, withdrawn: idle(&service) || rollout.Withdrawn(&service, target.Spec.Artifact),
 		deploy: service.Spec.Deploy,
 		owner:  delivery.Owner{ID: r.OwnerID, Service: target.Spec.ServiceUID},
 	}

@@ -93,6 +93,9 @@ func (j *job) fail(status *v1alpha1.TargetStatus, failure *delivery.Failure) {
 	if failure.Reason == v1alpha1.ReasonFencedOff {
 		status.Fence = max(status.Fence, failure.HostFence)
 	}
+	if failure.Reason == v1alpha1.ReasonContentChanged {
+		conditions.True(&status.Conditions, j.generation, v1alpha1.ConditionDrifted, failure.Reason, failure.Message)
+	}
 	state := conditions.Waiting
 	if failure.Terminal {
 		state = conditions.Stalled

@@ -107,6 +107,7 @@ func deliverValues(user string, order *Order, limit time.Duration, pull *pullAcc
 		[2]string{"adopt", flag(order.Deploy.Adopt != nil && order.Deploy.Adopt.Existing)},
 		[2]string{"repair", flag(order.Repair)},
 		[2]string{"boot", flag(order.Boot)},
+		[2]string{"as_is", flag(order.AsIs)},
 		[2]string{"only", ""},
 		[2]string{"depot_host", pull.host},
 		[2]string{"depot_port", strconv.Itoa(pull.port)},

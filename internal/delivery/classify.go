@@ -19,7 +19,7 @@ var reasons = map[string]bool{
 	v1alpha1.ReasonFencedOff: true, v1alpha1.ReasonPathRefused: true, v1alpha1.ReasonForeignOwner: true,
 	v1alpha1.ReasonExistingContent: true, v1alpha1.ReasonDiskFull: true, v1alpha1.ReasonVerifyFailed: true,
 	v1alpha1.ReasonDepotUnavailable: true, v1alpha1.ReasonHookFailed: true, v1alpha1.ReasonTimedOut: true,
-	v1alpha1.ReasonLoginRefused: true, v1alpha1.ReasonLinkMoved: true, v1alpha1.ReasonDeliveryFailed: true,
+	v1alpha1.ReasonContentChanged: true, v1alpha1.ReasonLoginRefused: true, v1alpha1.ReasonLinkMoved: true, v1alpha1.ReasonDeliveryFailed: true,
 }
 
 const connectStep = "Connect"

@@ -63,6 +63,9 @@ type Order struct {
 	// Repair says that what is live was changed on the host. Every delivery goes by the content of what is there, and
 	// makes a new directory if the live one differs; a repair takes nothing from it by size and time either.
 	Repair bool
+	// AsIs says that the host serves the artifact already: if it does not, the delivery fails with ContentChanged and switches
+	// nothing.
+	AsIs bool
 	// Boot says that the host is starting: hooks are told, because what they would reload may not run yet.
 	Boot bool
 }

@@ -31,6 +31,30 @@ func TestRepairGoesByContent(t *testing.T) {
 	s.Expect(s.shell("readlink /var/www/blog/current")).To(Equal("releases/"+one[7:]+"-1\n"), "a repeat makes no further copy")
 }
 
+// An order to leave the host as it is switches nothing, whatever it finds.
+func TestAnOrderAsIsSwitchesNothing(t *testing.T) {
+	s := newSite(t, hosts.Options{})
+	one := s.depot.publish(t, first)
+	s.deliver(s.order(one))
+	order := s.order(one)
+	order.AsIs = true
+	s.deliver(order)
+	s.Expect(s.probe().SwitchedFence).To(Equal(order.Fence), "it stands for an order from now on")
+
+	s.shell("cd /var/www/blog/current && " + edit)
+	s.shell("ln -sfn /tmp /var/www/blog/current/wp-content/uploads")
+	before := s.shell("readlink /var/www/blog/current; cat /var/www/blog/current/index.php; ls /var/www/blog/releases")
+	order = s.order(one)
+	order.AsIs = true
+	s.refuse(order, v1alpha1.ReasonContentChanged)
+	s.Expect(s.shell("readlink /var/www/blog/current; cat /var/www/blog/current/index.php; ls /var/www/blog/releases")).To(Equal(before))
+
+	other := s.order(s.depot.publish(t, map[string]string{"index.php": "two"}))
+	other.AsIs = true
+	s.refuse(other, v1alpha1.ReasonContentChanged)
+	s.Expect(s.shell("readlink /var/www/blog/current; cat /var/www/blog/current/index.php; ls /var/www/blog/releases")).To(Equal(before))
+}
+
 // A copy that is kept for a rollback and was changed is never switched to.
 func TestEditedCopyIsNotSwitchedTo(t *testing.T) {
 	s := newSite(t, hosts.Options{})

@@ -24,7 +24,8 @@ func Back(slot Slot, strategy Strategy, targets []v1alpha1.Target, now time.Time
 	in := Input{Slot: slot, Strategy: strategy, Now: now}
 	var way WayBack
 	for _, host := range Hosts(targets) {
-		if !slot.stale(host.Desired) && (host.Desired == nil || !Same(host.Desired, slot.Current) || !host.inFlight()) {
+		moved := slot.rolls(host.Desired) && slot.stale(host.Desired) // one that fell behind before is no part of this
+		if !moved && (host.Desired == nil || !Same(host.Desired, slot.Current) || !host.inFlight()) {
 			continue
 		}
 		switch fault, after := in.stuck(&host); {

@@ -49,17 +49,17 @@ func (p *Plan) sentence(slot Slot, hosts []Host, budget int) string {
 		}
 		n[key]++
 	}
-	unavailable := 0
+	down := 0
 	for i := range hosts {
-		if slot.unavailable(&hosts[i]) {
-			unavailable++
+		if unavailable(&hosts[i]) {
+			down++
 		}
 	}
 	for i, reason := range reasons {
 		reasons[i] = fmt.Sprintf("%d %s", n[reason], reason)
 	}
 	return fmt.Sprintf("%d of %d hosts move: %s; %d unavailable before, %d may be",
-		len(p.Members), len(hosts), strings.Join(reasons, ", "), unavailable, budget)
+		len(p.Members), len(hosts), strings.Join(reasons, ", "), down, budget)
 }
 
 // Label names a record for people: its revision and the first digits of its commit.

@@ -61,6 +61,16 @@ func rollback(w *world) { w.policy = v1alpha1.OnFailureRollback }
 
 // failing are simulations of Releases that go wrong.
 var failing = []simulation{
+	{"a-rollback-counts-no-host-that-fell-behind-before", func() *world {
+		w := newWorld(5, number(2)).running("v1").with(rollback)
+		w.strategy.MaxFailed = number(1)
+		w.down("web-05")
+		w.release("v2")
+		w.run(60)
+		w.fail("v3", "hook", "web-01", "web-02")
+		w.release("v3")
+		return w.run(60)
+	}},
 	{"the-first-host-fails-and-goes-back", func() *world {
 		w := newWorld(4, number(1)).running("v1").with(rollback)
 		w.fail("v2", "hook", w.names()...)

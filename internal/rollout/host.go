@@ -46,6 +46,8 @@ type Host struct {
 	Failure  string
 	// Stalled: nothing more happens on the host before somebody changes something.
 	Stalled bool
+	// AsIs: this order switches nothing; see TargetSpec.
+	AsIs bool
 	// FencedOff: the host refused this order for its fence.
 	FencedOff bool
 
@@ -70,7 +72,7 @@ func Observe(target *v1alpha1.Target) Host {
 	status := &target.Status
 	host := Host{
 		Target: target.Name, UID: v1alpha1.UID(target.UID), Name: target.Spec.Host.Name,
-		Desired: target.Spec.Artifact, Fence: target.Spec.Fence,
+		Desired: target.Spec.Artifact, Fence: target.Spec.Fence, AsIs: target.Spec.AsIs,
 		HostFence: status.Fence, SwitchedFence: status.SwitchedFence,
 		Reachable: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReachable),
 		Available: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionAvailable),
@@ -114,12 +116,13 @@ func (h *Host) inFlight() bool { return h.Desired != nil && !h.Complete }
 func (h *Host) busy() bool { return h.inFlight() && h.Reachable && h.Failures == 0 }
 
 // unavailable says whether a host counts against maxUnavailable.
-func (s Slot) unavailable(h *Host) bool {
-	return !h.Reachable || !h.Available || h.inFlight() && !s.changesNothing(h, h.Desired)
+func unavailable(h *Host) bool {
+	return !h.Reachable || !h.Available || h.inFlight() && !h.AsIs
 }
 
 // changesNothing says whether an order leaves a host as it is: it serves the current Release well, from its own boot or
-// from before its record was lost, and gets that. No such order switches anything.
+// from before its record was lost, and gets that. Such an order is given as is: if the host has changed meanwhile, nothing
+// is switched under it.
 func (s Slot) changesNothing(h *Host, order *v1alpha1.ReleaseRecord) bool {
 	return s.Current != nil && Same(order, s.Current) && h.Running == s.Current.Digest &&
 		h.Reachable && h.Available && !h.Drifted && h.Owner == nil
@@ -128,6 +131,11 @@ func (s Slot) changesNothing(h *Host, order *v1alpha1.ReleaseRecord) bool {
 // refused says whether the host will never take the order it has, for its fence.
 func (h *Host) refused() bool {
 	return h.inFlight() && (h.HostFence > h.Fence || h.FencedOff && h.HostFence >= h.Fence)
+}
+
+// stirred says whether the host was changed before it got an order that was to leave it as it is.
+func (h *Host) stirred() bool {
+	return h.inFlight() && h.AsIs && h.Failure == v1alpha1.ReasonContentChanged
 }
 
 // lost says whether the order was carried out and the host no longer runs what was delivered.

@@ -69,6 +69,13 @@ func (w *world) deliver(target *v1alpha1.Target, m *machine) bool {
 		return false
 	}
 	m.fence, m.ordered, m.owner = fence, order.Digest, nil
+	if target.Spec.AsIs && (m.running != order.Digest || m.drifted || m.broken) {
+		w.look(target, m, false)
+		w.attempt(target, Failed)
+		target.Status.Delivery.Reason = v1alpha1.ReasonContentChanged
+		condition(target, v1alpha1.ConditionDrifted, true, w.now, v1alpha1.ReasonContentChanged)
+		return false
+	}
 	condition(target, v1alpha1.ConditionReady, false, w.now, v1alpha1.ReasonDelivering)
 	if m.progress++; m.progress < 2 {
 		return true

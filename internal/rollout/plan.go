@@ -36,6 +36,8 @@ type Member struct {
 	Record v1alpha1.ReleaseRecord
 	// Fence of the order: the host's permit to switch once.
 	Fence int64
+	// AsIs: nothing is switched; see TargetSpec.
+	AsIs bool
 	// Reason in words.
 	Reason string
 }
@@ -140,7 +142,7 @@ func (in *Input) rank(c candidate) int {
 
 // free says whether a move takes nothing from those who serve: the host doesn't, or goes on as it does.
 func (in *Input) free(c candidate) bool {
-	return in.Slot.unavailable(c.host) || in.Slot.changesNothing(c.host, c.record)
+	return unavailable(c.host) || in.Slot.changesNothing(c.host, c.record)
 }
 
 // candidate says whether a host should move at all, and where to.
@@ -153,6 +155,8 @@ func (in *Input) candidate(host *Host) (candidate, bool) {
 		return candidate{host: host, record: record, reason: why}, true
 	case host.refused():
 		return candidate{host: host, record: record, reason: "refused for their fence"}, true
+	case host.stirred():
+		return candidate{host: host, record: record, reason: "changed on the host", repair: true}, true
 	case host.lost():
 		if host.Running != "" && in.ReportOnly != nil && in.ReportOnly(record.Frozen) && !in.asked(host) {
 			return candidate{}, false
@@ -195,7 +199,7 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 	}
 	open := in.open(hosts) + len(plan.Standing.Failed) // another host takes the place of one that failed
 	for i := range hosts {
-		if in.Slot.unavailable(&hosts[i]) {
+		if unavailable(&hosts[i]) {
 			free--
 		}
 		if hosts[i].busy() {
@@ -238,7 +242,7 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 			records = append(records, *c.record)
 		}
 		plan.Members = append(plan.Members, Member{
-			Target: c.host.Target, UID: c.host.UID, Record: *c.record, Fence: c.host.nextFence(), Reason: c.reason,
+			Target: c.host.Target, UID: c.host.UID, Record: *c.record, Fence: c.host.nextFence(), AsIs: in.Slot.changesNothing(c.host, c.record), Reason: c.reason,
 		})
 	}
 }

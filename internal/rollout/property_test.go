@@ -84,10 +84,7 @@ func (h *history) checkPlan(in Input, plan Plan) {
 	known := map[string]Host{}
 	for _, host := range in.Hosts {
 		known[host.Target] = host
-		permit := host.Desired != nil && !host.Complete
-		if settled(in.Slot.Current, host, host.Desired) {
-			permit = false // nothing is switched
-		}
+		permit := host.Desired != nil && !host.Complete && !host.AsIs
 		offline[host.Target] = !host.Reachable || !host.Available || permit
 	}
 	down, taken, seen := 0, 0, map[string]bool{}
@@ -108,7 +105,10 @@ func (h *history) checkPlan(in Input, plan Plan) {
 			h.fail("%s moves twice in one wave", m.Target)
 		}
 		seen[m.Target] = true
-		if !offline[m.Target] && !settled(in.Slot.Current, host, &m.Record) {
+		if m.AsIs && !settled(in.Slot.Current, host, &m.Record) {
+			h.fail("%s is ordered what it does not serve, as is", m.Target)
+		}
+		if !offline[m.Target] && !m.AsIs {
 			taken++
 		}
 		if m.Fence <= host.Fence || m.Fence <= host.HostFence { // law 2
@@ -272,12 +272,13 @@ func (h *history) heal() {
 
 // settle steps until the slot is free, within reason.
 func (h *history) settle() bool {
-	for n := range 250 {
+	patience := 120 + 10*len(h.targets) // they may move one by one
+	for n := range 2*patience + 10 {
 		h.tick()
-		if status := &h.service.Status; n == 120 && status.Rolling != nil && status.Stopping == "" {
+		if status := &h.service.Status; n == patience && status.Rolling != nil && status.Stopping == "" {
 			h.giveUp("the progress deadline is over") // hosts that are bad within maxFailed use maxUnavailable up
 		}
-		if n == 240 && h.service.Status.RollingBack {
+		if n == 2*patience && h.service.Status.RollingBack {
 			h.leaveRollback()
 		}
 		h.checkWorld()

@@ -40,6 +40,22 @@ func (w *world) leave(names ...string) {
 
 // scalings are rollouts in the middle of which hosts come and go.
 var scalings = []simulation{
+	{"a-host-changes-just-before-it-is-noted-that-it-runs-the-current-release", func() *world {
+		w := newWorld(3, number(1)).running("v1")
+		w.leave("web-01")
+		w.say("its record is made anew")
+		w.add("web-01")
+		w.release("v2")
+		w.check = func(_ Input, plan Plan) {
+			for _, m := range plan.Members {
+				if m.AsIs {
+					w.say("somebody changes files of %s", m.Target)
+					w.machines[m.Target].drifted = true
+				}
+			}
+		}
+		return w.run(60)
+	}},
 	{"scale-before-the-first-wave", func() *world {
 		w := newWorld(4, number(1)).running("v1")
 		w.release("v2")

@@ -18,7 +18,7 @@ const failedAfter = 3
 // blameless are the reasons of failures that are neither the host's fault nor the Release's: they are waited out.
 var blameless = map[string]bool{
 	v1alpha1.ReasonDepotUnavailable: true, v1alpha1.ReasonNotPermitted: true, v1alpha1.ReasonSecretNotFound: true,
-	v1alpha1.ReasonFencedOff: true, v1alpha1.ReasonForeignOwner: true,
+	v1alpha1.ReasonFencedOff: true, v1alpha1.ReasonForeignOwner: true, v1alpha1.ReasonContentChanged: true,
 }
 
 // verdicts are the reasons of failures that were looked at often enough already: the health check and the load balancer have

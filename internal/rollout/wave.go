@@ -24,7 +24,7 @@ func NewWave(number int64, plan Plan) *v1alpha1.Wave {
 			wave.Records = append(wave.Records, member.Record)
 		}
 		wave.Members = append(wave.Members, v1alpha1.WaveMember{
-			Target: member.Target, UID: member.UID, Record: int32(index), Fence: member.Fence,
+			Target: member.Target, UID: member.UID, Record: int32(index), Fence: member.Fence, AsIs: member.AsIs,
 		})
 	}
 	wave.Hash = hash(wave)
@@ -36,7 +36,11 @@ func hash(wave *v1alpha1.Wave) string {
 	sum := sha256.New()
 	for _, member := range wave.Members {
 		record := wave.Records[member.Record]
-		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00%d\n", member.Target, record.Digest, record.Frozen, member.Fence)
+		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00%d", member.Target, record.Digest, record.Frozen, member.Fence)
+		if member.AsIs {
+			sum.Write([]byte("\x00as is"))
+		}
+		sum.Write([]byte("\n"))
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
@@ -47,6 +51,7 @@ type Write struct {
 	Index  int
 	Record v1alpha1.ReleaseRecord
 	Fence  int64
+	AsIs   bool
 	Wave   int64
 }
 
@@ -79,7 +84,7 @@ func Unwritten(wave *v1alpha1.Wave, targets []v1alpha1.Target) []Write {
 		if !is || !IsMember(member, &targets[i]) || targets[i].Spec.Fence >= member.Fence || int(member.Record) >= len(wave.Records) {
 			continue
 		}
-		writes = append(writes, Write{Index: i, Record: wave.Records[member.Record], Fence: member.Fence, Wave: wave.Number})
+		writes = append(writes, Write{Index: i, Record: wave.Records[member.Record], Fence: member.Fence, AsIs: member.AsIs, Wave: wave.Number})
 	}
 	return writes
 }

@@ -246,7 +246,7 @@ func (w *world) write(targets []v1alpha1.Target, writes []Write, n int) {
 		if !there || target.ResourceVersion != seen.ResourceVersion || target.UID != seen.UID {
 			continue
 		}
-		target.Spec.Artifact, target.Spec.Fence, target.Spec.Wave = &write.Record, write.Fence, write.Wave
+		target.Spec.Artifact, target.Spec.Fence, target.Spec.AsIs, target.Spec.Wave = &write.Record, write.Fence, write.AsIs, write.Wave
 		target.Generation++
 		w.touch(target)
 	}

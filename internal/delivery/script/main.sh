@@ -16,12 +16,14 @@ deliver() {
 		return
 	fi
 	if ! is_live; then
+		untouched
 		switch
 	elif [ "$(value switched finished)" = 1 ]; then
 		switched=true
 		relink
 	else # switched, but what comes after was cut off
 		switched=true
+		untouched
 		relink
 		live_new=$(live_dir) previous=$(value switched previous)
 		run_hook AfterSwitch "$v_after" "$v_after_script" "$v_after_timeout"
@@ -38,11 +40,16 @@ stage() {
 	if choose; then
 		forget
 	else
+		untouched
 		pull
 		still_leading
 		mv "$new" "$releases/$name" || fail DeliveryFailed "can't rename $new"
 	fi
 }
+
+# untouched ends a delivery that was to find the release live and well, and finds that it would have to switch: there may be
+# no room for that among the hosts now.
+untouched() { [ -z "$v_as_is" ] || fail ContentChanged "it was changed on the host since it was looked at last; nothing was switched"; }
 
 # once runs a hook that runs once per Release, on this host, and reports how that went the first time: whoever asks again is
 # told the same. The claim is written before the hook begins; one without an end is a hook of which nobody knows.

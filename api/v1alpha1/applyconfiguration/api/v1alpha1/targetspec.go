@@ -25,6 +25,9 @@ type TargetSpecApplyConfiguration struct {
 	// Fence grows with every write that changes what the host should run, or that permits one more switch to the same
 	// thing. A host refuses a lower one.
 	Fence *int64 `json:"fence,omitempty"`
+	// AsIs: the host serves the artifact already, as far as is known, and nothing is switched. Where it does not any more the
+	// delivery fails with ContentChanged, and the host is ordered anew when maxUnavailable has room for it.
+	AsIs *bool `json:"asIs,omitempty"`
 	// Wave that the fence belongs to.
 	Wave *int64 `json:"wave,omitempty"`
 	// Hook that the host runs for the whole Service.
@@ -74,6 +77,14 @@ func (b *TargetSpecApplyConfiguration) WithArtifact(value *ReleaseRecordApplyCon
 // If called multiple times, the Fence field is set to the value of the last call.
 func (b *TargetSpecApplyConfiguration) WithFence(value int64) *TargetSpecApplyConfiguration {
 	b.Fence = &value
+	return b
+}
+
+// WithAsIs sets the AsIs field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AsIs field is set to the value of the last call.
+func (b *TargetSpecApplyConfiguration) WithAsIs(value bool) *TargetSpecApplyConfiguration {
+	b.AsIs = &value
 	return b
 }
 

@@ -22,6 +22,8 @@ type WaveMemberApplyConfiguration struct {
 	Record *int32 `json:"record,omitempty"`
 	// Fence that the Target gets.
 	Fence *int64 `json:"fence,omitempty"`
+	// AsIs: the host serves the artifact already, and nothing is switched.
+	AsIs *bool `json:"asIs,omitempty"`
 }
 
 // WaveMemberApplyConfiguration constructs a declarative configuration of the WaveMember type for use with
@@ -59,5 +61,13 @@ func (b *WaveMemberApplyConfiguration) WithRecord(value int32) *WaveMemberApplyC
 // If called multiple times, the Fence field is set to the value of the last call.
 func (b *WaveMemberApplyConfiguration) WithFence(value int64) *WaveMemberApplyConfiguration {
 	b.Fence = &value
+	return b
+}
+
+// WithAsIs sets the AsIs field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AsIs field is set to the value of the last call.
+func (b *WaveMemberApplyConfiguration) WithAsIs(value bool) *WaveMemberApplyConfiguration {
+	b.AsIs = &value
 	return b
 }
