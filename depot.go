@@ -125,6 +125,7 @@ func runDepot(ctx context.Context, config *rest.Config, o depotOptions, log *slo
 		HostKeys:        signers,
 		UserAuthorities: func() []ssh.PublicKey { return parseKeys(exchange.UserCAs(), log) },
 		Hosts:           desk,
+		Readers:         depotReaders(c),
 		BootAuthorities: func() []ssh.PublicKey { return parseKeys(bootAuthority.PublicKeys(), log) },
 		Confine:         confine.Wrap(self),
 		Clock:           clock.RealClock{}, Logger: log,

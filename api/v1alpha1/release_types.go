@@ -122,6 +122,21 @@ type ArtifactStatus struct {
 	PromotedFrom string `json:"promotedFrom,omitempty"`
 }
 
+// CommitStatus describes a commit, as git has it.
+type CommitStatus struct {
+	// Subject is the first line of its message.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Subject string `json:"subject,omitempty"`
+	// Author is the name of who wrote it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Author string `json:"author,omitempty"`
+	// Time when it was committed.
+	// +optional
+	Time *metav1.Time `json:"time,omitempty"`
+}
+
 // BuildStatus describes the build of a Release.
 type BuildStatus struct {
 	// Key of the build: a hash of the commit and of everything that shapes the result.
@@ -243,6 +258,9 @@ type ReleaseStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	ShortCommit string `json:"shortCommit,omitempty"`
+	// Described says what the commit is, once the depot has its source.
+	// +optional
+	Described *CommitStatus `json:"described,omitempty"`
 	// Frozen is the name of the ControllerRevision that holds the Service as this Release froze it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253

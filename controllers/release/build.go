@@ -185,6 +185,7 @@ func (r *Reconciler) start(ctx context.Context, l *life, spec v1alpha1.FrozenSpe
 	case err != nil:
 		return retry(v1alpha1.ReasonRepositoryUnreachable, err).within(repositoryGrace)
 	}
+	r.describe(ctx, l)
 	return r.createJob(ctx, l, spec)
 }
 

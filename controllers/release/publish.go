@@ -22,5 +22,6 @@ func (r *Reconciler) publish(ctx context.Context, l *life) outcome {
 	case err != nil:
 		return retry(v1alpha1.ReasonDepotUnavailable, err)
 	}
+	r.describe(ctx, l)
 	return advance(v1alpha1.ReasonSucceeded, "the depot holds "+digest)
 }

@@ -93,6 +93,16 @@ func (o *outside) Compare(_ context.Context, p depot.Pair) (artifact.Difference,
 	return artifact.Difference{Added: 1, Changed: 60, Bytes: 4711, AddedPaths: []string{"new.php"}}, nil
 }
 
+func (o *outside) Commits(_ context.Context, r depot.CommitRange) ([]depot.Commit, error) {
+	return []depot.Commit{{ID: r.To, Subject: "Greet people", Author: "Alice", Time: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)}}, nil
+}
+
+func (o *outside) Refs(context.Context, depot.RefsRequest) ([]depot.Ref, error) { return nil, nil }
+
+func (o *outside) Log(context.Context, depot.LogRange) (depot.LogChunk, error) {
+	return depot.LogChunk{}, depot.ErrNotFound
+}
+
 func (o *outside) Mirror(context.Context, depot.MirrorRequest) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

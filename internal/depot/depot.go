@@ -190,8 +190,80 @@ type Pointer struct {
 	Frozen  v1alpha1.FrozenSpec    `json:"frozen"`
 }
 
+// Commit is one commit of a repository, as git has it.
+type Commit struct {
+	// ID is 40 (or 64) hex digits.
+	ID string `json:"id"`
+	// Subject is the first line of its message, Author the name of who wrote it: text of people, bounded, without control
+	// characters.
+	Subject string `json:"subject"`
+	Author  string `json:"author"`
+	// Time when it was committed.
+	Time time.Time `json:"time"`
+}
+
+// CommitRange asks a mirror for commits: To and what leads to it, the newest first, without what leads to From too.
+type CommitRange struct {
+	Service v1alpha1.UID `json:"service"`
+	URL     string       `json:"url"`
+	// From is empty for none. One that the mirror does not hold is an ErrNotFound, as To is.
+	From string `json:"from,omitempty"`
+	To   string `json:"to"`
+	// Limit is how many are returned at most.
+	Limit int `json:"limit"`
+}
+
+// Ref is a branch or a tag of a repository, as it was when the mirror was last brought up to date.
+type Ref struct {
+	// Name in full, such as refs/heads/main.
+	Name string `json:"name"`
+	// Commit that it leads to.
+	Commit Commit `json:"commit"`
+}
+
+// RefsRequest asks a mirror for the references whose name contains Search, those changed last first.
+type RefsRequest struct {
+	Service v1alpha1.UID `json:"service"`
+	URL     string       `json:"url"`
+	Search  string       `json:"search,omitempty"`
+	// Limit is how many are returned at most.
+	Limit int `json:"limit"`
+}
+
+// LogRange asks for a build's log from an offset on.
+type LogRange struct {
+	Service v1alpha1.UID `json:"service"`
+	Job     string       `json:"job"`
+	Offset  int64        `json:"offset"`
+}
+
+// LogChunk is a part of a log.
+type LogChunk struct {
+	// Data is bounded. Where the log has a gap before it, it begins with a line that says so.
+	Data []byte `json:"data,omitempty"`
+	// Next is the offset after it. So each line of Data ends at Next less what follows the line.
+	Next int64 `json:"next"`
+	// More says that there is more already, Grows that the build still writes.
+	More  bool `json:"more,omitempty"`
+	Grows bool `json:"grows,omitempty"`
+}
+
+// Reader is what the Console may do at the depot.
+type Reader interface {
+	// Log returns a part of a build's log, or ErrNotFound. If a log that grows has nothing new it waits for more, for some
+	// seconds at most.
+	Log(ctx context.Context, r LogRange) (LogChunk, error)
+	// Commits of a mirror, or ErrNotFound.
+	Commits(ctx context.Context, r CommitRange) ([]Commit, error)
+	// Refs of a mirror; none if there is no mirror yet.
+	Refs(ctx context.Context, r RefsRequest) ([]Ref, error)
+	// Compare says what separates two artifacts, or returns ErrNotFound.
+	Compare(ctx context.Context, p Pair) (artifact.Difference, error)
+}
+
 // Manager is what the manager may do at the depot.
 type Manager interface {
+	Reader
 	// Mirror makes a commit present in the mirror of its repository.
 	Mirror(ctx context.Context, r MirrorRequest) error
 	// FindBuild returns the artifact of a build key of a Service, or ErrNotFound.
@@ -200,8 +272,6 @@ type Manager interface {
 	FindArtifact(ctx context.Context, service v1alpha1.UID, digest string) (Artifact, error)
 	// Promote makes an artifact of one Service one of another's, or returns ErrNotFound. The digest is the same.
 	Promote(ctx context.Context, p Promotion) (Artifact, error)
-	// Compare says what separates two artifacts, or returns ErrNotFound.
-	Compare(ctx context.Context, p Pair) (artifact.Difference, error)
 	// WriteLog replaces the log of a build by what r gives, as it comes: readers see it grow. Head and tail are kept,
 	// what is between them beyond the depot's bound is dropped and counted in a line of its own.
 	WriteLog(ctx context.Context, service v1alpha1.UID, job string, r io.Reader) error

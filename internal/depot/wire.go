@@ -12,7 +12,10 @@ import (
 // Says begins each line that the depot itself writes to a session's standard error.
 const Says = "slipway depot: "
 
-// Request is one call of the manager: a line of JSON. The rest of the stream belongs to the method.
+// ReaderUser is whom the Console logs in as, with a token of its service account as the password.
+const ReaderUser = "reader"
+
+// Request is one call of the manager or of the Console: a line of JSON. The rest of the stream belongs to the method.
 type Request struct {
 	// Method is a method of Manager.
 	Method string `json:"method"`

@@ -16,8 +16,8 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
-// mirrored is a mirror of a repository that holds one commit.
-func mirrored(t *testing.T, c *clocktesting.FakePassiveClock) (m *Mirrors, request depot.MirrorRequest, source, path string) {
+// mirrorOf is a mirror of a repository that holds one commit.
+func mirrorOf(t *testing.T, c *clocktesting.FakePassiveClock) (m *Mirrors, request depot.MirrorRequest, source, path string) {
 	t.Helper()
 	source = t.TempDir()
 	_, second := repository(t, source)
@@ -29,7 +29,7 @@ func mirrored(t *testing.T, c *clocktesting.FakePassiveClock) (m *Mirrors, reque
 
 func TestAFetchWaitsNoLongerThanItsCaller(t *testing.T) {
 	g := NewWithT(t)
-	m, request, _, path := mirrored(t, clocktesting.NewFakePassiveClock(time.Now()))
+	m, request, _, path := mirrorOf(t, clocktesting.NewFakePassiveClock(time.Now()))
 	release, err := m.lockOf(path).acquire(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -44,7 +44,7 @@ func TestAFetchWaitsNoLongerThanItsCaller(t *testing.T) {
 
 func TestMaintenanceGivesWayToAFetch(t *testing.T) {
 	g := NewWithT(t)
-	m, request, _, path := mirrored(t, clocktesting.NewFakePassiveClock(time.Now()))
+	m, request, _, path := mirrorOf(t, clocktesting.NewFakePassiveClock(time.Now()))
 	own, release, ok := m.lockOf(path).maintain(t.Context())
 	g.Expect(ok).To(BeTrue())
 	fetched := make(chan error, 1)
@@ -63,7 +63,7 @@ func TestMaintenanceGivesWayToAFetch(t *testing.T) {
 
 func TestAScatteredMirrorIsPacked(t *testing.T) {
 	g := NewWithT(t)
-	m, request, source, path := mirrored(t, clocktesting.NewFakePassiveClock(time.Now()))
+	m, request, source, path := mirrorOf(t, clocktesting.NewFakePassiveClock(time.Now()))
 	packs := func() int {
 		found, err := filepath.Glob(filepath.Join(path, "objects", "pack", "*.pack"))
 		g.Expect(err).NotTo(HaveOccurred())
@@ -95,7 +95,7 @@ printf 'commit refs/slipway/test/%s\ncommitter a <a> 0 +0000\ndata 1\nx\nM 644 i
 func TestAMirrorThatNobodyUsesGoes(t *testing.T) {
 	g := NewWithT(t)
 	c := clocktesting.NewFakePassiveClock(time.Now())
-	m, request, source, path := mirrored(t, c)
+	m, request, source, path := mirrorOf(t, c)
 	c.SetTime(c.Now().Add(unusedFor - time.Hour))
 	g.Expect(m.Tend(t.Context())).To(Succeed())
 	g.Expect(path).To(BeADirectory())

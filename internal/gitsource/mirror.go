@@ -80,7 +80,11 @@ func (m *Mirrors) Fetch(ctx context.Context, r depot.MirrorRequest) error {
 		err := m.git(ctx, path, r.URL, r.Credentials, io.Discard, "fetch", "--no-tags", "--no-write-fetch-head", "--force", "--quiet",
 			"--", r.URL, "+"+source+":"+keep(source, r.Commit))
 		if err == nil && m.reached(ctx, path, r.Commit, keep(source, r.Commit)) {
-			return m.explain(m.pin(ctx, path, r.Commit))
+			if err := m.pin(ctx, path, r.Commit); err != nil {
+				return m.explain(err)
+			}
+			m.follow(ctx, path, r)
+			return nil
 		}
 		if err != nil && (strings.HasSuffix(source, "/*") || ctx.Err() != nil || diskFull(err)) {
 			failed = err // the others may fail: a reference may be gone, a server may give no commit by its id
@@ -111,7 +115,7 @@ func keep(source, commit string) string {
 	if source == commit {
 		return "refs/slipway/commits/" + commit
 	}
-	return "refs/slipway/remote/" + strings.TrimPrefix(source, "refs/")
+	return mirrored + strings.TrimPrefix(source, "refs/")
 }
 
 // reached says whether what was just fetched leads to a commit: git has then checked that all of its files are there.

@@ -66,6 +66,16 @@ type logs struct{}
 func (logs) Ensure(string, string, v1alpha1.UID, []string) {}
 func (logs) Done(string, string) bool                      { return true }
 
+func (o *outside) Commits(context.Context, depot.CommitRange) ([]depot.Commit, error) {
+	return nil, depot.ErrNotFound
+}
+
+func (o *outside) Refs(context.Context, depot.RefsRequest) ([]depot.Ref, error) { return nil, nil }
+
+func (o *outside) Log(context.Context, depot.LogRange) (depot.LogChunk, error) {
+	return depot.LogChunk{}, depot.ErrNotFound
+}
+
 func (o *outside) Mirror(context.Context, depot.MirrorRequest) error { return nil }
 
 func (o *outside) FindBuild(_ context.Context, _ v1alpha1.UID, key string) (depot.Artifact, error) {

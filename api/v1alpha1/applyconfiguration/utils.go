@@ -47,6 +47,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BuildStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CheckTLS"):
 		return &apiv1alpha1.CheckTLSApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CommitStatus"):
+		return &apiv1alpha1.CommitStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeliveryStatus"):
 		return &apiv1alpha1.DeliveryStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeliveryStep"):

@@ -30,21 +30,65 @@ const (
 
 // Client is the manager's way into the depot, over one kept connection. It is a depot.Manager.
 type Client struct {
-	endpoint  func() (depot.Endpoint, error)
-	authority *sshca.Authority
-	mu        sync.Mutex
-	conn      *ssh.Client
+	*Reader
 }
 
 var _ depot.Manager = (*Client)(nil)
 
 // New returns a Client. endpoint is asked at each connection.
 func New(endpoint func() (depot.Endpoint, error), authority *sshca.Authority) *Client {
-	return &Client{endpoint: endpoint, authority: authority}
+	return &Client{&Reader{endpoint: endpoint, login: func(ctx context.Context, at depot.Endpoint) (*ssh.Client, error) {
+		privateKey, certificate, err := authority.Manager(loginValid)
+		if err != nil {
+			return nil, err
+		}
+		return Dial(ctx, at, privateKey, certificate)
+	}}}
+}
+
+// Reader is the Console's way into the depot, over one kept connection. It is a depot.Reader.
+type Reader struct {
+	endpoint func() (depot.Endpoint, error)
+	login    func(ctx context.Context, at depot.Endpoint) (*ssh.Client, error)
+	mu       sync.Mutex
+	conn     *ssh.Client
+}
+
+var _ depot.Reader = (*Reader)(nil)
+
+// NewReader returns a Reader, who logs in with what token returns at each connection.
+func NewReader(endpoint func() (depot.Endpoint, error), token func() (string, error)) *Reader {
+	return &Reader{endpoint: endpoint, login: func(ctx context.Context, at depot.Endpoint) (*ssh.Client, error) {
+		secret, err := token()
+		if err != nil {
+			return nil, fmt.Errorf("read the token for the depot: %w", err)
+		}
+		return login(ctx, at, depot.ReaderUser, ssh.Password(secret))
+	}}
+}
+
+// Log implements depot.Reader.
+func (c *Reader) Log(ctx context.Context, r depot.LogRange) (chunk depot.LogChunk, err error) {
+	return chunk, c.short(ctx, "Log", r, &chunk)
+}
+
+// Commits implements depot.Reader.
+func (c *Reader) Commits(ctx context.Context, r depot.CommitRange) (commits []depot.Commit, err error) {
+	return commits, c.short(ctx, "Commits", r, &commits)
+}
+
+// Refs implements depot.Reader.
+func (c *Reader) Refs(ctx context.Context, r depot.RefsRequest) (refs []depot.Ref, err error) {
+	return refs, c.short(ctx, "Refs", r, &refs)
+}
+
+// Compare implements depot.Reader.
+func (c *Reader) Compare(ctx context.Context, p depot.Pair) (d artifact.Difference, err error) {
+	return d, c.short(ctx, "Compare", p, &d)
 }
 
 // Close ends the kept connection.
-func (c *Client) Close() error {
+func (c *Reader) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == nil {
@@ -73,11 +117,6 @@ func (c *Client) FindArtifact(ctx context.Context, service v1alpha1.UID, digest 
 // Promote implements depot.Manager. It takes as long as ctx allows.
 func (c *Client) Promote(ctx context.Context, p depot.Promotion) (a depot.Artifact, err error) {
 	return a, c.call(ctx, "Promote", p, nil, &a)
-}
-
-// Compare implements depot.Manager.
-func (c *Client) Compare(ctx context.Context, p depot.Pair) (d artifact.Difference, err error) {
-	return d, c.short(ctx, "Compare", p, &d)
 }
 
 // WriteLog implements depot.Manager.
@@ -121,7 +160,7 @@ func (c *Client) Retain(ctx context.Context, r depot.References) (removed []stri
 }
 
 // short is a call without a stream, of bounded time.
-func (c *Client) short(ctx context.Context, method string, params, result any) error {
+func (c *Reader) short(ctx context.Context, method string, params, result any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return c.call(ctx, method, params, nil, result)
@@ -129,7 +168,7 @@ func (c *Client) short(ctx context.Context, method string, params, result any) e
 
 // call runs one method in a session of its own. result is nil, an io.Writer for what follows the answer, or what the
 // answer is decoded into.
-func (c *Client) call(ctx context.Context, method string, params any, in io.Reader, result any) error {
+func (c *Reader) call(ctx context.Context, method string, params any, in io.Reader, result any) error {
 	data, err := json.Marshal(params)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", method, err)
@@ -204,7 +243,7 @@ func receive(r io.Reader, result any) error {
 }
 
 // session opens a session on the kept connection, and connects anew once if that is dead.
-func (c *Client) session(ctx context.Context) (*ssh.Session, error) {
+func (c *Reader) session(ctx context.Context) (*ssh.Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {
@@ -218,11 +257,7 @@ func (c *Client) session(ctx context.Context) (*ssh.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", depot.ErrUnavailable, err)
 	}
-	privateKey, certificate, err := c.authority.Manager(loginValid)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := Dial(ctx, endpoint, privateKey, certificate)
+	conn, err := c.login(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,11 @@ func Dial(ctx context.Context, endpoint depot.Endpoint, privateKey, certificate 
 	if err != nil {
 		return nil, err
 	}
+	return login(ctx, endpoint, sshca.User, ssh.PublicKeys(signer))
+}
+
+// login logs in as a user. The depot has proved itself by then.
+func login(ctx context.Context, endpoint depot.Endpoint, user string, auth ssh.AuthMethod) (*ssh.Client, error) {
 	check, err := hostCheck(endpoint)
 	if err != nil {
 		return nil, err
@@ -43,7 +48,7 @@ func Dial(ctx context.Context, endpoint depot.Endpoint, privateKey, certificate 
 		return nil, fmt.Errorf("%w: %w", depot.ErrUnavailable, err)
 	}
 	config := &ssh.ClientConfig{
-		User: sshca.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: check,
+		User: user, Auth: []ssh.AuthMethod{auth}, HostKeyCallback: check,
 		HostKeyAlgorithms: []string{ssh.CertAlgoED25519v01},
 	}
 	connection, channels, requests, err := ssh.NewClientConn(conn, address, config)

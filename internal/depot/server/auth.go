@@ -4,6 +4,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ func (s *Server) config() *ssh.ServerConfig {
 		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			return s.authenticate(meta, key)
 		},
+	}
+	if s.Readers != nil {
+		config.PasswordCallback = s.admit
 	}
 	config.KeyExchanges = []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519}
 	for _, key := range s.HostKeys {
@@ -95,12 +99,26 @@ func (s *Server) greet(key ssh.PublicKey) (*ssh.Permissions, error) {
 	return &ssh.Permissions{Extensions: map[string]string{extensionPrincipal: boot.User, extensionKey: string(key.Marshal())}}, nil
 }
 
+// admit lets the Console in, by the token that its cluster gave it.
+func (s *Server) admit(meta ssh.ConnMetadata, token []byte) (*ssh.Permissions, error) {
+	if meta.User() != depot.ReaderUser {
+		return nil, errors.New("only certificates log in")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.Handshake)
+	defer cancel()
+	if err := s.Readers(ctx, string(token)); err != nil {
+		s.Logger.Info("a token does not read here", "why", err.Error())
+		return nil, errors.New("this token does not read here")
+	}
+	return &ssh.Permissions{Extensions: map[string]string{extensionPrincipal: depot.ReaderUser}}, nil
+}
+
 // identify reads what authenticate left.
 func identify(p *ssh.Permissions) (identity, error) {
 	who := identity{principal: p.Extensions[extensionPrincipal], authority: p.Extensions[extensionAuthority]}
 	grant := []byte(p.Extensions[extensionGrant])
 	switch who.principal {
-	case sshca.Manager:
+	case sshca.Manager, depot.ReaderUser:
 		return who, nil
 	case sshca.Build:
 		return who, json.Unmarshal(grant, &who.build)

@@ -51,12 +51,17 @@ func (endless) Archive(_ context.Context, _ v1alpha1.UID, _, _, _ string, w io.W
 	}
 }
 
+func (endless) Commits(context.Context, depot.CommitRange) ([]depot.Commit, error) { return nil, nil }
+
+func (endless) Refs(context.Context, depot.RefsRequest) ([]depot.Ref, error) { return nil, nil }
+
 // front is a server with narrow limits.
 type front struct {
 	t         *testing.T
 	server    *Server
 	authority *sshca.Authority
 	address   string
+	hostCAs   []string
 	distrust  atomic.Bool
 }
 
@@ -69,7 +74,7 @@ func newFront(t *testing.T, o Options) *front {
 	g.Expect(err).NotTo(HaveOccurred())
 	trusted, _, _, _, err := ssh.ParseAuthorizedKey([]byte(f.authority.PublicKeys()[0]))
 	g.Expect(err).NotTo(HaveOccurred())
-	o.HostKeys, _, err = HostKey(t.TempDir(), []string{"127.0.0.1"}, clock.RealClock{})
+	o.HostKeys, f.hostCAs, err = HostKey(t.TempDir(), []string{"127.0.0.1"}, clock.RealClock{})
 	g.Expect(err).NotTo(HaveOccurred())
 	o.Store, err = store.Open(t.TempDir(), clock.RealClock{})
 	g.Expect(err).NotTo(HaveOccurred())

@@ -22,6 +22,10 @@ import (
 const (
 	// maxRequest bounds a request's line: the largest speak of thousands of hosts.
 	maxRequest = 8 << 20
+	// maxReadRequest bounds one of the Console.
+	maxReadRequest = 64 << 10
+	// logWait is how long a call waits for more of a log.
+	logWait = 5 * time.Second
 	// bindingsWait is how long a call waits for the next binding.
 	bindingsWait = 30 * time.Second
 )
@@ -44,8 +48,52 @@ func (s *Server) rpc(ctx context.Context, ch ssh.Channel) error {
 	return respond(ch, result, err)
 }
 
+// read serves one call of the Console.
+func (s *Server) read(ctx context.Context, ch ssh.Channel) error {
+	line, err := readLine(bufio.NewReader(ch), maxReadRequest)
+	if err != nil {
+		return err
+	}
+	var request depot.Request
+	if err := json.Unmarshal(line, &request); err != nil {
+		return fmt.Errorf("%w: the request is no JSON", depot.ErrRefused)
+	}
+	result, known, err := s.look(ctx, request)
+	if !known {
+		err = fmt.Errorf("%w: a reader has no method %q", depot.ErrRefused, printable(request.Method))
+	}
+	return respond(ch, result, err)
+}
+
+// look runs a method of depot.Reader.
+func (s *Server) look(ctx context.Context, request depot.Request) (result any, known bool, err error) {
+	switch request.Method {
+	case "Log":
+		result, err = with(request.Params, func(p depot.LogRange) (any, error) {
+			ctx, cancel := context.WithTimeout(ctx, logWait)
+			defer cancel()
+			return s.Store.LogFrom(ctx, p)
+		})
+	case "Commits":
+		result, err = with(request.Params, func(p depot.CommitRange) (any, error) {
+			commits, err := s.Sources.Commits(ctx, p)
+			return commits, sourceError(err)
+		})
+	case "Refs":
+		result, err = with(request.Params, func(p depot.RefsRequest) (any, error) { return s.Sources.Refs(ctx, p) })
+	case "Compare":
+		result, err = with(request.Params, func(p depot.Pair) (any, error) { return s.Store.Compare(p) })
+	default:
+		return nil, false, nil
+	}
+	return result, true, err
+}
+
 // call runs a method of depot.Manager.
 func (s *Server) call(ctx context.Context, request depot.Request, in io.Reader) (any, error) {
+	if result, known, err := s.look(ctx, request); known {
+		return result, err
+	}
 	switch request.Method {
 	case "Mirror":
 		return with(request.Params, func(p depot.MirrorRequest) (any, error) { return nil, sourceError(s.Sources.Fetch(ctx, p)) })
@@ -55,8 +103,6 @@ func (s *Server) call(ctx context.Context, request depot.Request, in io.Reader) 
 		return with(request.Params, func(p depot.FindParams) (any, error) { return s.Store.Artifact(v1alpha1.UID(p.Service), p.Digest) })
 	case "Promote":
 		return with(request.Params, func(p depot.Promotion) (any, error) { return s.Store.Promote(p) })
-	case "Compare":
-		return with(request.Params, func(p depot.Pair) (any, error) { return s.Store.Compare(p) })
 	case "WriteLog":
 		return with(request.Params, func(p depot.LogParams) (any, error) {
 			return nil, s.Store.WriteLog(v1alpha1.UID(p.Service), p.Job, in)

@@ -29,6 +29,8 @@ import (
 type Sources interface {
 	Fetch(ctx context.Context, r depot.MirrorRequest) error
 	Archive(ctx context.Context, service v1alpha1.UID, url, commit, path string, w io.Writer) error
+	Commits(ctx context.Context, r depot.CommitRange) ([]depot.Commit, error)
+	Refs(ctx context.Context, r depot.RefsRequest) ([]depot.Ref, error)
 }
 
 // Hosts answers hosts that boot, who log in with a key of their own.
@@ -49,6 +51,8 @@ type Options struct {
 	// else.
 	Hosts           Hosts
 	BootAuthorities func() []ssh.PublicKey
+	// Readers says whether a token may read logs, commits and what artifacts hold: the Console's. nil refuses all.
+	Readers func(ctx context.Context, token string) error
 	// Confine wraps the rsync command so that it reaches one directory only; nil leaves it as it is.
 	Confine func(dir string, writable bool, argv []string) []string
 	Clock   clock.PassiveClock
@@ -69,7 +73,7 @@ type Options struct {
 // sessionsOf bounds the sessions of one connection at once: the manager does all its calls over one, a host or a build one
 // thing after the other.
 func sessionsOf(who identity) int {
-	if who.principal == sshca.Manager {
+	if who.principal == sshca.Manager || who.principal == depot.ReaderUser {
 		return 256
 	}
 	return 8

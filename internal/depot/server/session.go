@@ -111,6 +111,8 @@ func (s *Server) choose(who identity, line string) (command, error) {
 	switch who.principal + " " + name {
 	case sshca.Manager + " rpc":
 		return s.rpc, nil
+	case depot.ReaderUser + " rpc":
+		return s.read, nil
 	case boot.User + " boot":
 		return func(ctx context.Context, ch ssh.Channel) error { return s.Hosts.Answer(ctx, who.key, ch, ch) }, nil
 	case boot.User + " report":

@@ -140,7 +140,7 @@ func (s *Store) ReadLog(service v1alpha1.UID, job string, w io.Writer) error {
 	if err := checkID(string(service), job); err != nil {
 		return err
 	}
-	_, _, err := readLog(s.logPath(service, job), 0, w)
+	_, _, err := readLog(s.logPath(service, job), 0, w, leftOut(w))
 	return err
 }
 
@@ -151,7 +151,7 @@ func (s *Store) FollowLog(ctx context.Context, service v1alpha1.UID, job string,
 		return err
 	}
 	for offset := int64(0); ; {
-		next, grows, err := readLog(s.logPath(service, job), offset, w)
+		next, grows, err := readLog(s.logPath(service, job), offset, w, leftOut(w))
 		if err != nil || !grows {
 			return err
 		}

@@ -148,3 +148,45 @@ func TestALogThatACrashCutOffIsKept(t *testing.T) {
 	g.Expect(s.FollowLog(context.Background(), service, "job", seen)).To(Succeed(), "it grows no more")
 	g.Expect(seen.String()).To(Equal("cut off"))
 }
+
+// TestALogIsReadInPartsThatFit reads a log with a gap part by part, and again from the end of any of its lines.
+func TestALogIsReadInPartsThatFit(t *testing.T) {
+	g := NewWithT(t)
+	s, err := Open(t.TempDir(), clock.RealClock{})
+	g.Expect(err).NotTo(HaveOccurred())
+	var log bytes.Buffer
+	for n := range 200_000 {
+		fmt.Fprintf(&log, "%06d %s\n", n, strings.Repeat("x", 60))
+	}
+	g.Expect(s.WriteLog("svc", "job", bytes.NewReader(log.Bytes()))).To(Succeed())
+	var whole bytes.Buffer
+	g.Expect(s.ReadLog("svc", "job", &whole)).To(Succeed())
+	g.Expect(whole.String()).To(ContainSubstring("left out here"))
+
+	var read bytes.Buffer
+	ends := map[int64]int{} // where in whole one goes on from an offset
+	for offset, more := int64(0), true; more; {
+		part, err := s.LogFrom(t.Context(), depot.LogRange{Service: "svc", Job: "job", Offset: offset})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(len(part.Data)).To(BeNumerically("<=", maxChunk+64<<10))
+		for i, b := range part.Data {
+			if b == '\n' {
+				ends[part.Next-int64(len(part.Data)-i-1)] = read.Len() + i + 1
+			}
+		}
+		read.Write(part.Data)
+		offset, more = part.Next, part.More
+	}
+	g.Expect(read.String() == whole.String()).To(BeTrue(), "no byte is lost or doubled")
+	g.Expect(len(ends)).To(BeNumerically(">", 1000))
+	tried := 0
+	for offset, at := range ends {
+		part, err := s.LogFrom(t.Context(), depot.LogRange{Service: "svc", Job: "job", Offset: offset})
+		g.Expect(err).NotTo(HaveOccurred())
+		n := min(len(part.Data), 200)
+		g.Expect(string(part.Data[:n])).To(Equal(whole.String()[at : at+n]))
+		if tried++; tried > 200 {
+			break
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/slipway-dev/slipway/internal/depot"
 )
@@ -18,9 +20,9 @@ import (
 // pieceName names the piece that begins at offset: names sort as offsets do.
 func pieceName(offset int64) string { return fmt.Sprintf("%016d", offset) }
 
-// readLog copies a log from offset on to w: the one that is being written if there is one, else the kept one. It returns
-// where it ends now and whether it grows.
-func readLog(path string, offset int64, w io.Writer) (next int64, grows bool, err error) {
+// readLog copies a log from offset on to w: the one that is being written if there is one, else the kept one. Where something
+// is missing it calls gap. It returns where it ends now and whether it grows.
+func readLog(path string, offset int64, w io.Writer, gap func(missing int64) error) (next int64, grows bool, err error) {
 	dir, grows := path+logPart, true
 	root, err := os.OpenRoot(dir) // which stays the same directory when it is put into its place meanwhile
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +45,7 @@ func readLog(path string, offset int64, w io.Writer) (next int64, grows bool, er
 		if err != nil {
 			continue
 		}
-		if offset, err = readPiece(root, start, offset, w); err != nil {
+		if offset, err = readPiece(root, start, offset, w, gap); err != nil {
 			return offset, grows, fmt.Errorf("read the log of %s: %w", filepath.Base(path), err)
 		}
 	}
@@ -51,7 +53,7 @@ func readLog(path string, offset int64, w io.Writer) (next int64, grows bool, er
 }
 
 // readPiece copies what of a piece lies behind offset, and says what is missing before it.
-func readPiece(root *os.Root, start, offset int64, w io.Writer) (int64, error) {
+func readPiece(root *os.Root, start, offset int64, w io.Writer, gap func(missing int64) error) (int64, error) {
 	f, err := root.Open(pieceName(start))
 	if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile: the next piece tells of it
 		return offset, nil
@@ -64,7 +66,7 @@ func readPiece(root *os.Root, start, offset int64, w io.Writer) (int64, error) {
 		return offset, err
 	}
 	if start > offset {
-		if _, err := fmt.Fprintf(w, "\n[… %d bytes of the log were left out here …]\n", start-offset); err != nil {
+		if err := gap(start - offset); err != nil {
 			return offset, err
 		}
 		offset = start
@@ -74,4 +76,59 @@ func readPiece(root *os.Root, start, offset int64, w io.Writer) (int64, error) {
 	}
 	n, err := io.Copy(w, f)
 	return offset + n, err
+}
+
+// leftOut says on w what is missing.
+func leftOut(w io.Writer) func(missing int64) error {
+	return func(missing int64) error {
+		_, err := fmt.Fprintf(w, "\n[… %d bytes of the log were left out here …]\n", missing)
+		return err
+	}
+}
+
+// LogFrom returns a part of a build's log. Of one that grows and has nothing new it waits for more until ctx ends.
+func (s *Store) LogFrom(ctx context.Context, r depot.LogRange) (depot.LogChunk, error) {
+	if err := checkID(string(r.Service), r.Job); err != nil {
+		return depot.LogChunk{}, err
+	}
+	for {
+		var c chunk
+		next, grows, err := readLog(s.logPath(r.Service, r.Job), max(r.Offset, 0), &c, c.gap)
+		full := errors.Is(err, errChunkFull)
+		if err != nil && !full {
+			return depot.LogChunk{}, err
+		}
+		if len(c.data) > 0 || !grows {
+			return depot.LogChunk{Data: c.data, Next: next, Grows: grows, More: full}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return depot.LogChunk{Next: next, Grows: true}, nil
+		case <-time.After(logLook):
+		}
+	}
+}
+
+// maxChunk is about how much of a log is given out at once.
+const maxChunk = 256 << 10
+
+var errChunkFull = errors.New("the chunk is full")
+
+// chunk takes about as much as fits. What is missing is told at its beginning alone, so that its end says where each of its
+// lines ends.
+type chunk struct{ data []byte }
+
+func (c *chunk) Write(p []byte) (int, error) {
+	if len(c.data) >= maxChunk {
+		return 0, errChunkFull
+	}
+	c.data = append(c.data, p...)
+	return len(p), nil
+}
+
+func (c *chunk) gap(missing int64) error {
+	if len(c.data) > 0 {
+		return errChunkFull
+	}
+	return leftOut(c)(missing)
 }

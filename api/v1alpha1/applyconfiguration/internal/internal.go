@@ -238,6 +238,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.TLSVerification
       default: Full
+- name: com.github.slipway-dev.slipway.api.v1alpha1.CommitStatus
+  map:
+    fields:
+    - name: author
+      type:
+        scalar: string
+    - name: subject
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.slipway-dev.slipway.api.v1alpha1.DeliveryStatus
   map:
     fields:
@@ -1079,6 +1091,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: described
+      type:
+        namedType: com.github.slipway-dev.slipway.api.v1alpha1.CommitStatus
     - name: failures
       type:
         list:
@@ -1692,6 +1707,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: artifact
       type:
         namedType: com.github.slipway-dev.slipway.api.v1alpha1.ReleaseRecord
+    - name: asIs
+      type:
+        scalar: boolean
     - name: fence
       type:
         scalar: numeric
@@ -1834,6 +1852,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.slipway-dev.slipway.api.v1alpha1.WaveMember
   map:
     fields:
+    - name: asIs
+      type:
+        scalar: boolean
     - name: fence
       type:
         scalar: numeric

@@ -32,6 +32,8 @@ type ReleaseStatusApplyConfiguration struct {
 	Ref *string `json:"ref,omitempty"`
 	// ShortCommit is the first eight digits of the commit, for printing only.
 	ShortCommit *string `json:"shortCommit,omitempty"`
+	// Described says what the commit is, once the depot has its source.
+	Described *CommitStatusApplyConfiguration `json:"described,omitempty"`
 	// Frozen is the name of the ControllerRevision that holds the Service as this Release froze it.
 	Frozen *string `json:"frozen,omitempty"`
 	// Build describes the build.
@@ -138,6 +140,14 @@ func (b *ReleaseStatusApplyConfiguration) WithRef(value string) *ReleaseStatusAp
 // If called multiple times, the ShortCommit field is set to the value of the last call.
 func (b *ReleaseStatusApplyConfiguration) WithShortCommit(value string) *ReleaseStatusApplyConfiguration {
 	b.ShortCommit = &value
+	return b
+}
+
+// WithDescribed sets the Described field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Described field is set to the value of the last call.
+func (b *ReleaseStatusApplyConfiguration) WithDescribed(value *CommitStatusApplyConfiguration) *ReleaseStatusApplyConfiguration {
+	b.Described = value
 	return b
 }
 
