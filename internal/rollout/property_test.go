@@ -123,10 +123,10 @@ func (h *history) checkPlan(in Input, plan Plan) {
 		}
 		if rolling != nil && Same(&m.Record, rolling) && (host.Desired == nil || !Same(host.Desired, rolling)) && host.Running != rolling.Digest {
 			joined++
-			if plan.Standing.Over() {
+			caughtUp := current != nil && Same(rolling, current) // it is let in as what is current, at whatever step
+			if plan.Standing.Over() && !caughtUp {
 				h.fail("%s joins the Release while %s", m.Target, plan.Standing.Sentence())
 			}
-			caughtUp := current != nil && Same(rolling, current) // it is let in as what is current, at whatever step
 			if limit := in.Strategy.limit(in.Step, len(in.Hosts)); joined-len(plan.Standing.Failed) > limit && !caughtUp {
 				h.fail("%s is the %dth host of the Release while step %d allows %d", m.Target, joined, in.Step, limit)
 			}
