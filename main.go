@@ -42,7 +42,8 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(managerCommand(), depotCommand(), standaloneCommand(), inventoryCommand(), planCommand(), versionCommand(), buildpod.NewCommand(), confine.NewCommand())
+	root.AddCommand(managerCommand(), depotCommand(), consoleCommand(), standaloneCommand(), inventoryCommand(), planCommand(), versionCommand(),
+		buildpod.NewCommand(), confine.NewCommand())
 	return root
 }
 

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 
@@ -18,6 +19,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/slipway-dev/slipway/internal/console"
 	"github.com/slipway-dev/slipway/internal/podrunner/docker"
 	"github.com/slipway-dev/slipway/internal/standalone"
 	"github.com/slipway-dev/slipway/internal/standalone/controlplane"
@@ -42,7 +44,7 @@ func logToFile(dir string) (*slog.Logger, error) {
 }
 
 // standaloneProcesses are all of Slipway's processes, each with its own credential.
-func standaloneProcesses(_ context.Context, house standalone.House, m managerOptions, consoleAddress string, log *slog.Logger) ([]standalone.Process, error) {
+func standaloneProcesses(_ context.Context, house standalone.House, m managerOptions, page consoleOptions, log *slog.Logger) ([]standalone.Process, error) {
 	runner, err := podRunner(house, m.gitCABundle, log.With("process", "pod-runner"))
 	if err != nil {
 		return nil, err
@@ -51,6 +53,7 @@ func standaloneProcesses(_ context.Context, house standalone.House, m managerOpt
 		return nil, fmt.Errorf("find the Docker Engine: %w", err)
 	}
 	address := net.JoinHostPort(house.DepotAddress, strconv.Itoa(house.DepotPort))
+	page.link, page.linkFile, page.url = operator(), house.WriteLink, m.consoleURL
 	return []standalone.Process{
 		{Name: "depot", Run: func(ctx context.Context, ready func()) error {
 			return runDepot(ctx, house.Depot, depotOptions{
@@ -66,9 +69,18 @@ func standaloneProcesses(_ context.Context, house standalone.House, m managerOpt
 			return runner.Run(ctx)
 		}},
 		{Name: "console", Run: func(ctx context.Context, ready func()) error {
-			return runConsole(ctx, consoleAddress, ready)
+			return runConsole(ctx, house.Console, page, log.With("process", "console"), func(string) { ready() })
 		}},
 	}, nil
+}
+
+// operator is who signs in by a one-time link: whoever runs standalone, with the rights of its group there.
+func operator() *console.Identity {
+	name := "operator"
+	if who, err := user.Current(); err == nil && who.Username != "" {
+		name = who.Username
+	}
+	return &console.Identity{Name: name, Groups: []string{"slipway:operators", "system:authenticated"}}
 }
 
 // podRunner runs the build Pods on this machine's Docker Engine.

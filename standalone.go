@@ -16,7 +16,7 @@ import (
 func standaloneCommand() *cobra.Command {
 	var o standalone.Options
 	var m managerOptions
-	var consoleAddress string
+	var page consoleOptions
 	c := &cobra.Command{
 		Use:   "standalone",
 		Short: "Runs everything on this machine, beside a control plane of its own",
@@ -30,7 +30,7 @@ func standaloneCommand() *cobra.Command {
 			}
 			o.Output = os.Stderr
 			o.Processes = func(ctx context.Context, house standalone.House) ([]standalone.Process, error) {
-				return standaloneProcesses(ctx, house, m, consoleAddress, log)
+				return standaloneProcesses(ctx, house, m, page, log)
 			}
 			return standalone.Run(c.Context(), o)
 		},
@@ -46,7 +46,7 @@ func standaloneCommand() *cobra.Command {
 	f.IntVar(&o.DepotPort, "depot-port", 0, "port of the depot (default: a free one, the same at each start)")
 	f.StringVar(&m.gitCABundle, "host-ca-bundle", "", "file of further certificate authorities: git servers are checked by it, and build containers get it in place of their own")
 	f.StringVar(&m.identityCertificates, "identity-certificates", "", identityCertificatesUsage)
-	f.StringVar(&consoleAddress, "console-address", "127.0.0.1:0", "where the console listens")
+	page.addFlags(c, "127.0.0.1:0")
 	return c
 }
 

@@ -15,7 +15,7 @@ needed=(
   git=git make=make curl=curl openssl=openssl flock=util-linux setpriv=util-linux dash=dash
 )
 
-[ "${1-}" != test ] || needed+=(ansible-playbook=ansible-core)
+[ "${1-}" != test ] || needed+=(ansible-playbook=ansible-core chromium-headless-shell=chromium-headless-shell fc-list=fontconfig)
 
 missing=()
 for pair in "${needed[@]}"; do

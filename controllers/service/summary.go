@@ -198,7 +198,7 @@ func judge(f *facts) verdict {
 		}
 	}
 	current := f.service.Status.Current
-	return verdict{conditions.Current, "Ready", v1alpha1.ReasonUpToDate, fmt.Sprintf("all %d Targets run %s (%s)", len(f.targets), current.Revision, short(current.Commit))}
+	return verdict{conditions.Current, "Ready", v1alpha1.ReasonUpToDate, fmt.Sprintf("all %d Targets run %s", len(f.targets), rollout.Label(current))}
 }
 
 func needsAdoption(f *facts) *verdict {
@@ -234,10 +234,10 @@ func rollingOut(f *facts) *verdict {
 		return nil
 	}
 	if current := f.service.Status.Current; f.service.Status.RollingBack && current != nil {
-		return &verdict{conditions.InProgress, "RollingBack", v1alpha1.ReasonRollingBack, fmt.Sprintf("Release %s failed (%s); the Targets return to %s (%s)",
-			rolling.Release, f.service.Status.Stopping, current.Revision, short(current.Commit))}
+		return &verdict{conditions.InProgress, "RollingBack", v1alpha1.ReasonRollingBack, fmt.Sprintf("Release %s failed (%s); the Targets return to %s",
+			rolling.Release, f.service.Status.Stopping, rollout.Label(current))}
 	}
-	return &verdict{conditions.InProgress, "RollingOut", v1alpha1.ReasonRollingOut, fmt.Sprintf("Release %s brings %s (%s)", rolling.Release, rolling.Revision, short(rolling.Commit))}
+	return &verdict{conditions.InProgress, "RollingOut", v1alpha1.ReasonRollingOut, fmt.Sprintf("Release %s brings %s", rolling.Release, rollout.Label(rolling))}
 }
 
 func requestFailed(f *facts) *verdict {

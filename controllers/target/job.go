@@ -68,9 +68,10 @@ func (r *Reconciler) gather(ctx context.Context, target *v1alpha1.Target) (*job,
 	}
 	j := &job{
 		target: target, service: &service,
-		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, asIs: target.Spec.AsIs, withdrawn: idle(&service) || rollout.Withdrawn(&service, target.Spec.Artifact),
-		deploy: service.Spec.Deploy,
-		owner:  delivery.Owner{ID: r.OwnerID, Service: target.Spec.ServiceUID},
+		generation: target.Generation, order: target.Spec.Artifact.DeepCopy(), fence: target.Spec.Fence, asIs: target.Spec.AsIs,
+		withdrawn: idle(&service) || rollout.Withdrawn(&service, target.Spec.Artifact),
+		deploy:    service.Spec.Deploy,
+		owner:     delivery.Owner{ID: r.OwnerID, Service: target.Spec.ServiceUID},
 	}
 	if service.Spec.Adopt != nil {
 		j.owner.AdoptFrom = service.Spec.Adopt.FromUID

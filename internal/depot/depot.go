@@ -235,6 +235,8 @@ type LogRange struct {
 	Service v1alpha1.UID `json:"service"`
 	Job     string       `json:"job"`
 	Offset  int64        `json:"offset"`
+	// Now: do not wait for more.
+	Now bool `json:"now,omitempty"`
 }
 
 // LogChunk is a part of a log.

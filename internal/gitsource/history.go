@@ -32,19 +32,17 @@ func (m *Mirrors) Commits(ctx context.Context, r depot.CommitRange) ([]depot.Com
 	defer cancel()
 	path := m.path(r.Service, r.URL)
 	args := []string{"log", "--format=" + commitFields, fmt.Sprintf("--max-count=%d", bounded(r.Limit)), r.To}
-	for _, commit := range []string{r.To, r.From} {
-		if commit == "" && commit == r.From {
-			continue
-		}
+	needed := []string{r.To}
+	if r.From != "" {
+		needed, args = append(needed, r.From), append(args, "^"+r.From)
+	}
+	for _, commit := range needed {
 		if !IsCommit(commit) {
 			return nil, fmt.Errorf("%w: %q is no full commit id", ErrRefused, commit)
 		}
 		if _, err := os.Stat(path); err != nil || !m.knows(ctx, path, commit) {
 			return nil, fmt.Errorf("%w: the mirror does not hold commit %s", ErrRevisionNotFound, commit)
 		}
-	}
-	if r.From != "" {
-		args = append(args, "^"+r.From)
 	}
 	out := head{limit: maxStdout}
 	if err := m.git(ctx, path, "", depot.GitCredentials{}, &out, append(args, "--")...); err != nil {

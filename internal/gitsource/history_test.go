@@ -50,6 +50,9 @@ func TestAMirrorKnowsItsCommits(t *testing.T) {
 	ask.To = strings.Repeat("0", 40)
 	_, err = m.Commits(t.Context(), ask)
 	g.Expect(err).To(MatchError(ErrRevisionNotFound))
+	ask.To = ""
+	_, err = m.Commits(t.Context(), ask)
+	g.Expect(err).To(MatchError(ErrRefused))
 	ask.To = "--output=/tmp/x"
 	_, err = m.Commits(t.Context(), ask)
 	g.Expect(err).To(MatchError(ErrRefused))

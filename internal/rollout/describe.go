@@ -36,7 +36,7 @@ func count(slot Slot, hosts []Host) v1alpha1.TargetCounts {
 }
 
 // sentence says in words what a wave does.
-func (p *Plan) sentence(slot Slot, hosts []Host, budget int) string {
+func (p *Plan) sentence(hosts []Host, budget int) string {
 	if len(p.Members) == 0 {
 		return ""
 	}

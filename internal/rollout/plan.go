@@ -91,7 +91,7 @@ func Compute(in Input) Plan {
 		candidates = withhold(candidates, &plan, hold)
 	}
 	in.admit(candidates, hosts, budget, &plan)
-	plan.Reason = plan.sentence(in.Slot, hosts, budget)
+	plan.Reason = plan.sentence(hosts, budget)
 	return plan
 }
 

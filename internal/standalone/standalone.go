@@ -55,6 +55,30 @@ type House struct {
 	// certificates of KubeletAuthority (PEM) alone: that is the API server.
 	NodeCertificate  controlplane.KeyPair
 	KubeletAuthority []byte
+	// link is the address of the Console's next one-time link, once there is one.
+	link *lastLink
+}
+
+// lastLink is the newest link; its file is for this user alone.
+type lastLink struct {
+	mu   sync.Mutex
+	file string
+	url  string
+}
+
+// WriteLink keeps the address of a link that signs in at the Console once.
+func (h House) WriteLink(url string) error {
+	h.link.mu.Lock()
+	defer h.link.mu.Unlock()
+	h.link.url = url
+	return controlplane.WriteFile(h.link.file, []byte(url+"\n"), 0o600)
+}
+
+// Link is the newest one.
+func (h House) Link() string {
+	h.link.mu.Lock()
+	defer h.link.mu.Unlock()
+	return h.link.url
 }
 
 // Process is one of Slipway's processes.
@@ -93,6 +117,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := install.Policy(ctx, plane.Admin); err != nil {
 		return err
 	}
+	if err := install.Operators(ctx, plane.Admin); err != nil {
+		return err
+	}
 	report("kinds and roles are applied")
 	house, err := furnish(o, dir, plane)
 	if err != nil {
@@ -114,6 +141,9 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 		report("slipway standalone is ready: export KUBECONFIG=%s", kubeconfig)
+		if link := house.Link(); link != "" {
+			report("the Console: %s (good once, for ten minutes; the next is in %s)", link, house.link.file)
+		}
 		return nil
 	})
 }
@@ -124,7 +154,7 @@ func furnish(o Options, dir string, plane *controlplane.ControlPlane) (House, er
 	if err != nil {
 		return House{}, err
 	}
-	house := House{Dir: dir, NodeName: name, KubeletAuthority: plane.KubeletAuthority}
+	house := House{Dir: dir, NodeName: name, KubeletAuthority: plane.KubeletAuthority, link: &lastLink{file: filepath.Join(dir, "console.link")}}
 	for account, config := range map[string]**rest.Config{
 		"slipway-manager": &house.Manager, "slipway-depot": &house.Depot, "slipway-console": &house.Console, "slipway-binder": &house.Binder,
 	} {

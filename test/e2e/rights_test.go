@@ -40,6 +40,12 @@ var unused = map[string]map[rights.Right]string{
 		"update configmaps":                                "its address or its authority changes: internal/trust",
 	},
 	"slipway-binder": {},
+	"slipway-console": {
+		"create tokenreviews.authentication.k8s.io": "who signs in with a token: internal/console",
+		"impersonate users":                         "is asked for by what is done as others: internal/console",
+		"impersonate groups":                        "is asked for by what is done as others: internal/console",
+		"impersonate serviceaccounts":               "is asked for by what is done as others: internal/console",
+	},
 }
 
 // ownerReferences may block deletion only with this, where OwnerReferencesPermissionEnforcement is on.

@@ -109,6 +109,9 @@ func Manager(t *testing.T) *rest.Config { return serviceAccount(t, "slipway-mana
 // Depot speaks as the depot's service account.
 func Depot(t *testing.T) *rest.Config { return serviceAccount(t, "slipway-depot") }
 
+// Console speaks as the Console's service account.
+func Console(t *testing.T) *rest.Config { return serviceAccount(t, "slipway-console") }
+
 // Binder speaks as the service account that binds build Pods to a node.
 func Binder(t *testing.T) *rest.Config { return serviceAccount(t, "slipway-binder") }
 

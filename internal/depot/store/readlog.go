@@ -98,7 +98,7 @@ func (s *Store) LogFrom(ctx context.Context, r depot.LogRange) (depot.LogChunk, 
 		if err != nil && !full {
 			return depot.LogChunk{}, err
 		}
-		if len(c.data) > 0 || !grows {
+		if len(c.data) > 0 || !grows || r.Now {
 			return depot.LogChunk{Data: c.data, Next: next, Grows: grows, More: full}, nil
 		}
 		select {

@@ -50,6 +50,24 @@ func Everything(ctx context.Context, admin *rest.Config) error {
 	return nil
 }
 
+// Operators lets who runs standalone do in its Console what people may do.
+func Operators(ctx context.Context, admin *rest.Config) error {
+	c, err := client.New(admin, client.Options{})
+	if err != nil {
+		return fmt.Errorf("connect to the API server: %w", err)
+	}
+	objects, err := read("operators")
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if err := apply(ctx, c, o); err != nil {
+			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return nil
+}
+
 // Requester has the cluster say who asks for a Release, and waits until it can: for seconds after the kinds were made it refuses all
 // Releases. A cluster before Kubernetes 1.36 has no such kind of policy, and then nobody says it.
 func Requester(ctx context.Context, admin *rest.Config) error {
@@ -107,7 +125,7 @@ func Policy(ctx context.Context, admin *rest.Config) error {
 
 // Objects returns what Everything applies, in order.
 func Objects() ([]*unstructured.Unstructured, error) {
-	return read("namespace", "crd/bases", "rbac", "policy")
+	return read("namespace", "crd/bases", "rbac", "console", "policy")
 }
 
 // read returns the objects of the manifests in some directories, in order.

@@ -1,0 +1,75 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+var (
+	inTemplates = regexp.MustCompile(`\bt "([^"]+)"`)
+	inCode      = regexp.MustCompile(`(?:\btext\(|fail\(w, r, http\.\w+, |problem\{|Trouble = |Trouble, v\.Grows = |Problem: |Identity\{\}, )"([a-z][A-Za-z.]+)"`)
+	places      = regexp.MustCompile(`\{\d\}`)
+)
+
+func TestBothCataloguesSayTheSame(t *testing.T) {
+	g := NewWithT(t)
+	r, err := newRenderer()
+	g.Expect(err).NotTo(HaveOccurred())
+	english, japanese := r.words["en"], r.words["ja"]
+	g.Expect(slices.Sorted(maps.Keys(japanese))).To(Equal(slices.Sorted(maps.Keys(english))))
+	for key := range english {
+		g.Expect(japanese[key]).NotTo(BeEmpty(), key)
+		g.Expect(english[key]).NotTo(BeEmpty(), key)
+		sorted := func(text string) []string { return slices.Sorted(slices.Values(places.FindAllString(text, -1))) }
+		g.Expect(sorted(japanese[key])).To(Equal(sorted(english[key])), key)
+	}
+}
+
+// TestEveryPhraseIsThere looks for the keys that pages, code and states name.
+func TestEveryPhraseIsThere(t *testing.T) {
+	g := NewWithT(t)
+	r, err := newRenderer()
+	g.Expect(err).NotTo(HaveOccurred())
+	var keys []string
+	find := func(pattern string, expression *regexp.Regexp) {
+		files, err := filepath.Glob(pattern)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(files).NotTo(BeEmpty())
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			g.Expect(err).NotTo(HaveOccurred())
+			for _, match := range expression.FindAllSubmatch(data, -1) {
+				keys = append(keys, string(match[1]))
+			}
+		}
+	}
+	find("templates/*.html", inTemplates)
+	find("*.go", inCode)
+	for _, s := range []State{queued, building, awaiting, held, rolling, rollingBack, paused, succeeded, failed, aborted, superseded, rolledBack, unknown, well, degraded, mixed, noTargets, notReleased, adoption} {
+		keys = append(keys, "state."+s.Key)
+	}
+	for next := range nexts {
+		keys = append(keys, "next."+next)
+	}
+	for _, action := range []v1alpha1.AuditAction{
+		v1alpha1.AuditRequested, v1alpha1.AuditApproved, v1alpha1.AuditOverridden, v1alpha1.AuditPaused, v1alpha1.AuditResumed, v1alpha1.AuditAborted,
+		v1alpha1.AuditRolledBack, v1alpha1.AuditDeleted, v1alpha1.AuditLocked, v1alpha1.AuditUnlocked, v1alpha1.AuditAdopted,
+	} {
+		keys = append(keys, "did."+string(action))
+	}
+	for _, key := range keys {
+		g.Expect(r.words["en"]).To(HaveKey(key))
+	}
+	g.Expect(len(keys)).To(BeNumerically(">", 200))
+}

@@ -1,0 +1,278 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/depot"
+)
+
+const (
+	// logLines is how many lines of a log a page has from the beginning; the others come as events, or raw.
+	logLines = 2000
+	// batchLines is how many lines one event has at most.
+	batchLines = 400
+	// maxLine bounds a line that is shown.
+	maxLine = 4000
+	// logPoll is how often a log is looked for that is not there yet.
+	logPoll = time.Second
+)
+
+type logView struct {
+	*subject
+	Release *v1alpha1.Release
+	State   State
+	Lines   []logLine
+	// Earlier lines are left out.
+	Earlier int
+	// Resume is where the events go on.
+	Resume  string
+	Grows   bool
+	Trouble string
+	Job     string
+}
+
+// logLine is one line as a page shows it.
+type logLine struct {
+	Number int           `json:"n"`
+	HTML   template.HTML `json:"html"`
+	// Bad lines look like errors.
+	Bad bool `json:"bad,omitempty"`
+}
+
+// logReader reads a log line by line.
+type logReader struct {
+	depot  depot.Reader
+	at     depot.LogRange
+	number int
+	// rest is a line that has not ended yet.
+	rest []byte
+}
+
+// place is where a reader can go on after the lines that it gave: the offset and the number of the last line.
+func (l *logReader) place() string {
+	return fmt.Sprintf("%d-%d", l.at.Offset-int64(len(l.rest)), l.number)
+}
+
+// goOn reads a place.
+func (l *logReader) goOn(place string) {
+	offset, number, _ := strings.Cut(place, "-")
+	o, err := strconv.ParseInt(offset, 10, 64)
+	n, err2 := strconv.Atoi(number)
+	if err == nil && err2 == nil && o >= 0 && n >= 0 {
+		l.at.Offset, l.number = o, n
+	}
+}
+
+// read returns the lines that have come, whether there is more already, and whether the log grows. The end of one that does not is a
+// line too.
+func (l *logReader) read(ctx context.Context) (lines []logLine, more, grows bool, err error) {
+	chunk, err := l.depot.Log(ctx, l.at)
+	if err != nil {
+		return nil, false, true, err
+	}
+	l.rest = append(l.rest, chunk.Data...)
+	l.at.Offset = chunk.Next
+	for {
+		line, rest, ended := bytes.Cut(l.rest, []byte("\n"))
+		if !ended && (len(line) == 0 || chunk.More || chunk.Grows) && len(line) < 1<<20 {
+			return lines, chunk.More, chunk.Grows || chunk.More, nil
+		}
+		l.rest = rest
+		l.number++
+		lines = append(lines, logLine{Number: l.number, HTML: colour(line), Bad: looksBad(line)})
+	}
+}
+
+// looksBad says whether people look for a line when a build has failed.
+func looksBad(line []byte) bool {
+	lower := bytes.ToLower(line[:min(len(line), maxLine)])
+	for _, word := range [][]byte{[]byte("error"), []byte("fatal"), []byte("failed"), []byte("panic:"), []byte("exception")} {
+		if bytes.Contains(lower, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// logOf is a reader of a Release's build log; nil if there is no build.
+func (a *ask) logOf(release *v1alpha1.Release, s *subject) *logReader {
+	b := release.Status.Build
+	if b == nil || b.Job == "" || a.console.Depot == nil {
+		return nil
+	}
+	return &logReader{depot: a.console.Depot, at: depot.LogRange{Service: s.storage(), Job: b.Job}}
+}
+
+// logPage shows the build log; who asks for events gets what follows.
+func logPage(ctx context.Context, a *ask) (view, error) {
+	release, s, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	v := logView{subject: s, Release: release, State: releaseState(release)}
+	title := a.text("title.log", release.Name)
+	reader := a.logOf(release, s)
+	if reader == nil {
+		v.Trouble = "log.none"
+		if a.console.Depot != nil && !ended(release) {
+			v.Trouble, v.Grows = "log.notYet", true
+		}
+		return view{Title: title, Topic: s.Topic(), Parts: []part{{"log-head", "log-head", v}, {"log-body", "log-body", v}}}, nil
+	}
+	v.Job = release.Status.Build.Job
+	for more := true; more; {
+		var lines []logLine
+		if lines, more, v.Grows, err = readNow(ctx, reader); err != nil {
+			v.Trouble = "log.trouble"
+			if errors.Is(err, depot.ErrNotFound) {
+				v.Trouble, v.Grows = "log.notYet", !ended(release)
+				if ended(release) {
+					v.Trouble = "log.none"
+				}
+			}
+			break
+		}
+		v.Lines = append(v.Lines, lines...)
+		if len(v.Lines) > 2*logLines {
+			v.Earlier += len(v.Lines) - logLines
+			v.Lines = append([]logLine(nil), v.Lines[len(v.Lines)-logLines:]...)
+		}
+	}
+	if extra := len(v.Lines) - logLines; extra > 0 {
+		v.Earlier, v.Lines = v.Earlier+extra, v.Lines[extra:]
+	}
+	v.Resume = reader.place()
+	return view{Title: title, Topic: s.Topic(), Still: true, Parts: []part{{"log-head", "log-head", v}, {"log-body", "log-body", v}}}, nil
+}
+
+// readNow does not wait for a log to grow.
+func readNow(ctx context.Context, l *logReader) (lines []logLine, more, grows bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, commitsLimit)
+	defer cancel()
+	l.at.Now = true
+	defer func() { l.at.Now = false }()
+	return l.read(ctx)
+}
+
+// logEvent is some lines of a log.
+type logEvent struct {
+	Lines []logLine `json:"lines"`
+}
+
+// followLog sends what follows a place of a log, until it ends.
+func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
+	a, ok := c.ask(w, r)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), maxStream)
+	defer cancel()
+	release, s, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		c.trouble(w, r, a, err)
+		return
+	}
+	place := r.Header.Get("Last-Event-ID")
+	if place == "" {
+		place = r.URL.Query().Get("from")
+	}
+	out := c.events(w)
+	var reader *logReader
+	for {
+		if reader == nil {
+			if reader = a.logOf(release, s); reader != nil {
+				reader.goOn(place)
+			}
+		}
+		var lines []logLine
+		grows := true
+		if reader != nil {
+			lines, _, grows, err = reader.read(ctx)
+			if err != nil && !errors.Is(err, depot.ErrNotFound) {
+				c.Logger.Info("a log can't be read", "error", err.Error())
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		for len(lines) > 0 {
+			n := min(len(lines), batchLines)
+			last := n == len(lines)
+			id := ""
+			if last { // the places between are not known: an event that is cut off is sent again as a whole
+				id = reader.place()
+			}
+			if out.send(id, "lines", logEvent{lines[:n]}) != nil {
+				return
+			}
+			lines = lines[n:]
+		}
+		if err == nil && !grows {
+			_ = out.send(reader.place(), "end", struct{}{})
+			return
+		}
+		if _, still := c.whoIs(r); !still || out.send("", "pulse", c.pulse(ctx, a)) != nil {
+			return
+		}
+		if reader == nil || err != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(logPoll):
+			}
+			if release, s, err = a.releaseAndSubject(ctx); err != nil {
+				_ = out.send("", "gone", struct{}{})
+				return
+			}
+			if reader == nil && ended(release) && (release.Status.Build == nil || release.Status.Build.Job == "") || reader != nil && ended(release) {
+				_ = out.send("", "end", struct{}{})
+				return
+			}
+		}
+	}
+}
+
+// rawLog is the log as the build wrote it, as text.
+func (c *Console) rawLog(w http.ResponseWriter, r *http.Request) {
+	a, ok := c.ask(w, r)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+	defer cancel()
+	release, s, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		c.trouble(w, r, a, err)
+		return
+	}
+	reader := a.logOf(release, s)
+	if reader == nil {
+		c.fail(w, r, http.StatusNotFound, "log.none", a)
+		return
+	}
+	reader.at.Now = true
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`inline; filename="%s.log"`, release.Name))
+	for {
+		chunk, err := reader.depot.Log(ctx, reader.at)
+		if err != nil {
+			return
+		}
+		if _, err := w.Write(chunk.Data); err != nil || !chunk.More {
+			return
+		}
+		reader.at.Offset = chunk.Next
+	}
+}

@@ -1,0 +1,126 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// deed is what somebody did.
+type deed struct {
+	v1alpha1.AuditEntry
+	Namespace, Service string
+}
+
+// Link to what it was done to.
+func (d deed) Link() string {
+	if d.Release != "" {
+		return "/r/" + d.Namespace + "/" + d.Release
+	}
+	return "/s/" + d.Namespace + "/" + d.Service
+}
+
+// Who did it.
+func (d deed) Who() string {
+	if d.By == v1alpha1.RequestedByManager {
+		return "Slipway"
+	}
+	return strings.TrimPrefix(d.By, "system:serviceaccount:")
+}
+
+type activityView struct {
+	Deeds []deed
+	Pager pager
+}
+
+// activityPage is who did what, from the records that the Services keep.
+func activityPage(ctx context.Context, a *ask) (view, error) {
+	f, err := a.fleet(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	var deeds []deed
+	for _, r := range f.Rows {
+		for _, entry := range r.Service.Status.Audit {
+			deeds = append(deeds, deed{entry, r.Namespace, r.Name})
+		}
+	}
+	slices.SortStableFunc(deeds, func(a, b deed) int { return cmp.Compare(b.Time.UnixNano(), a.Time.UnixNano()) })
+	shownDeeds, p := pageOf(a, deeds)
+	return view{Title: a.text("title.activity"), Parts: []part{{"activity", "activity", activityView{shownDeeds, p}}}}, nil
+}
+
+// right is what somebody may do in a namespace.
+type right struct {
+	Namespace                             string
+	Services                              int
+	Release, Control, Approve, Lock, Pass bool
+}
+
+type meView struct {
+	User   Identity
+	Rights []right
+}
+
+// mePage is who somebody is, and what he may do.
+func mePage(ctx context.Context, a *ask) (view, error) {
+	f, err := a.fleet(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	v := meView{User: a.user.Identity}
+	for _, r := range f.Rows {
+		if n := len(v.Rights); n > 0 && v.Rights[n-1].Namespace == r.Namespace {
+			v.Rights[n-1].Services++
+			continue
+		}
+		may := func(verb, resource string) bool { return a.user.allowed(ctx, permission{r.Namespace, verb, resource}) }
+		v.Rights = append(v.Rights, right{
+			Namespace: r.Namespace, Services: 1, Release: may("create", "releases"), Control: may("patch", "releases"), Approve: may("approve", "releases"),
+			Lock: may("patch", "services"), Pass: may("override", "releases"),
+		})
+	}
+	return view{Title: a.text("title.me"), Parts: []part{{"me", "me", v}}}, nil
+}
+
+func helpPage(_ context.Context, a *ask) (view, error) {
+	return view{Title: a.text("title.help"), Still: true, Parts: []part{{"help", "help", nil}}}, nil
+}
+
+// jump goes to the one Service or Release that is meant, or to the list of those that may be.
+func (c *Console) jump(w http.ResponseWriter, r *http.Request) {
+	a, ok := c.ask(w, r)
+	if !ok {
+		return
+	}
+	wanted := strings.TrimSpace(r.URL.Query().Get("to"))
+	ctx, cancel := context.WithTimeout(r.Context(), pageLimit)
+	defer cancel()
+	f, err := a.fleet(ctx)
+	if err != nil {
+		c.trouble(w, r, a, err)
+		return
+	}
+	var found []string
+	for _, row := range f.Rows {
+		switch {
+		case wanted != "" && (row.Name == wanted || row.Namespace+"/"+row.Name == wanted):
+			found = append(found, "/s/"+row.Namespace+"/"+row.Name)
+		case row.Last != nil && row.Last.Name == wanted:
+			found = append(found, "/r/"+row.Namespace+"/"+row.Last.Name)
+		}
+	}
+	if len(found) == 1 {
+		http.Redirect(w, r, found[0], http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, "/?q="+url.QueryEscape(wanted), http.StatusSeeOther)
+}

@@ -1,0 +1,328 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/notify"
+	"github.com/slipway-dev/slipway/internal/rollout"
+)
+
+// stage is one station of a Release's way.
+type stage struct {
+	// Key names it below "stage.".
+	Key string
+	// Is is done, now, bad, or nothing yet.
+	Is      string
+	Message string
+	Took    time.Duration
+}
+
+// stageConditions are the stations, by their conditions.
+var stageConditions = []struct{ key, condition string }{
+	{"resolve", v1alpha1.ConditionResolved}, {"build", v1alpha1.ConditionBuilt}, {"publish", v1alpha1.ConditionPublished},
+	{"rollOut", v1alpha1.ConditionRolledOut}, {"verify", v1alpha1.ConditionVerified}, {"done", v1alpha1.ConditionFinished},
+}
+
+// stagesOf is the way of a Release, with where it is. It is pure.
+func stagesOf(release *v1alpha1.Release) []stage {
+	over, state := ended(release), releaseState(release)
+	var list []stage
+	now := true
+	for _, s := range stageConditions {
+		c := conditions.Get(release.Status.Conditions, s.condition)
+		one := stage{Key: s.key, Message: c.Message}
+		switch {
+		case s.key == "done" && over && state.Key == "succeeded":
+			one.Is, one.Message = "done", ""
+		case s.key == "done" && over:
+			one.Is, one.Message = "bad", ""
+		case c.Status == metav1.ConditionTrue:
+			one.Is, one.Message = "done", c.Message
+		case now && over:
+			one.Is = "bad"
+			now = false
+		case now:
+			one.Is = "now"
+			now = false
+		default:
+			one.Message = ""
+		}
+		if s.key == "build" && release.Status.Build != nil && release.Status.Build.StartTime != nil && release.Status.Build.CompletionTime != nil {
+			one.Took = release.Status.Build.CompletionTime.Sub(release.Status.Build.StartTime.Time)
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// batch is the hosts that were moved together.
+type batch struct {
+	Wave    int64
+	Number  int
+	Targets []targetRow
+	Done    int
+	Failed  int
+}
+
+// batchesOf groups the hosts of a Release by the wave that they were moved in, and says who was not moved yet. It is pure.
+func batchesOf(release *v1alpha1.Release, targets []v1alpha1.Target) (batches []batch, waiting []targetRow) {
+	index := map[int64]int{}
+	var waves []int64
+	for _, row := range targetRows(targets) {
+		if !belongs(release, row.Target) {
+			waiting = append(waiting, row)
+			continue
+		}
+		wave := row.Target.Spec.Wave
+		if _, known := index[wave]; !known {
+			index[wave] = -1
+			waves = append(waves, wave)
+		}
+	}
+	sortInts(waves)
+	for i, wave := range waves {
+		index[wave] = i
+		batches = append(batches, batch{Wave: wave, Number: i + 1})
+	}
+	for _, row := range targetRows(targets) {
+		if !belongs(release, row.Target) {
+			continue
+		}
+		b := &batches[index[row.Target.Spec.Wave]]
+		b.Targets = append(b.Targets, row)
+		switch {
+		case row.State == well:
+			b.Done++
+		case row.State.Tone == "bad":
+			b.Failed++
+		}
+	}
+	return batches, waiting
+}
+
+// belongs says whether a host is ordered a Release.
+func belongs(release *v1alpha1.Release, target *v1alpha1.Target) bool {
+	order := target.Spec.Artifact
+	return order != nil && (order.UID == v1alpha1.UID(release.UID) || order.UID == "" && order.Release == release.Name)
+}
+
+type releaseView struct {
+	*subject
+	Release  *v1alpha1.Release
+	State    State
+	Stages   []stage
+	Batches  []batch
+	Waiting  []targetRow
+	Trouble  *trouble
+	Buttons  []button
+	Message  string
+	Gate     string
+	Done     int32
+	Total    int32
+	Commits  string
+	HasLog   bool
+	Approved []v1alpha1.Approval
+}
+
+// trouble is what a person at three in the morning reads first.
+type trouble struct {
+	What string
+	// New and Old count hosts that run the Release and those that do not; Unavailable those that serve nothing.
+	New, Old, Unavailable int32
+	// Next is the rest of a key below "next.".
+	Next string
+	// Failures name hosts and what ails them.
+	Failures []v1alpha1.TargetFailure
+}
+
+// nexts are the reasons that there is a next step of its own for.
+var nexts = map[string]bool{
+	v1alpha1.ReasonBuildFailed: true, v1alpha1.ReasonBuildTimedOut: true, v1alpha1.ReasonRevisionNotFound: true, v1alpha1.ReasonRepositoryUnreachable: true,
+	v1alpha1.ReasonSecretNotFound: true, v1alpha1.ReasonImageNotFound: true, v1alpha1.ReasonTooManyFailed: true, v1alpha1.ReasonProgressDeadlineExceeded: true,
+	v1alpha1.ReasonRolledBack: true, v1alpha1.ReasonRollbackIncomplete: true, v1alpha1.ReasonHookUnknown: true, v1alpha1.ReasonDepotUnavailable: true,
+	v1alpha1.ReasonAborted: true, v1alpha1.ReasonRollingBack: true,
+}
+
+// troubleOf says what is wrong with a Release; nil if nothing is. It is pure.
+func troubleOf(release *v1alpha1.Release, targets []v1alpha1.Target) *trouble {
+	state, status := releaseState(release), &release.Status
+	reason := conditions.Get(status.Conditions, v1alpha1.ConditionReady)
+	if ended(release) {
+		reason = conditions.Get(status.Conditions, v1alpha1.ConditionSucceeded)
+	}
+	switch {
+	case state.Key == "failed", state.Key == "rolledBack", state.Key == "rollingBack", reason.Reason == v1alpha1.ReasonHookUnknown:
+	case !ended(release) && len(status.Failures) > 0:
+	default:
+		return nil
+	}
+	t := &trouble{What: reason.Message, Next: "default", Failures: status.Failures}
+	if status.Rollback != nil && !ended(release) {
+		t.What = status.Rollback.Message
+	}
+	if nexts[reason.Reason] {
+		t.Next = reason.Reason
+	}
+	for i := range targets {
+		target := &targets[i]
+		running := target.Status.Running
+		if status.Artifact != nil && running != nil && running.Digest == status.Artifact.Digest {
+			t.New++
+		} else {
+			t.Old++
+		}
+		if !conditions.IsTrue(target.Status.Conditions, v1alpha1.ConditionAvailable) {
+			t.Unavailable++
+		}
+	}
+	return t
+}
+
+// releaseAndSubject reads a Release with its Service.
+func (a *ask) releaseAndSubject(ctx context.Context) (*v1alpha1.Release, *subject, error) {
+	namespace := a.PathValue("ns")
+	if !a.user.sees(ctx, namespace) {
+		return nil, nil, errNotFound
+	}
+	var release v1alpha1.Release
+	if err := a.console.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: a.PathValue("name")}, &release); err != nil {
+		return nil, nil, err
+	}
+	s, err := a.subject(ctx, namespace, release.Spec.Service)
+	return &release, s, err
+}
+
+func releasePage(ctx context.Context, a *ask) (view, error) {
+	release, s, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	v := releaseView{
+		subject: s, Release: release, State: releaseState(release), Stages: stagesOf(release), Gate: notify.Gate(release),
+		Message: conditions.Get(release.Status.Conditions, v1alpha1.ConditionReady).Message, Done: release.Status.Targets.Updated, Total: release.Status.Targets.Total,
+		HasLog: release.Status.Build != nil && release.Status.Build.Job != "", Approved: release.Spec.Approvals,
+	}
+	if ended(release) {
+		v.Message = conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded).Message
+	}
+	v.Trouble = troubleOf(release, s.Targets)
+	holder := s.Service.Status.Rolling
+	if !ended(release) || holder != nil && holder.UID == v1alpha1.UID(release.UID) {
+		v.Batches, v.Waiting = batchesOf(release, s.Targets)
+	} else {
+		v.Batches, _ = batchesOf(release, s.Targets)
+	}
+	if previous := before(s, release); previous != "" && release.Status.Commit != "" && previous != release.Status.Commit {
+		v.Commits = s.Path() + "/diff/" + previous + "..." + release.Status.Commit
+	}
+	a.releaseButtons(ctx, &v)
+	return view{Title: release.Name, Topic: s.Topic(), Parts: []part{
+		{"head", "release-head", v}, {"rail", "release-rail", v}, {"trouble", "release-trouble", v}, {"actions", "release-actions", v},
+		{"batches", "release-batches", v}, {"facts", "release-facts", v},
+	}}, nil
+}
+
+// before is the commit that ran before a Release, as far as that is known.
+func before(s *subject, release *v1alpha1.Release) string {
+	if current := s.Running(); current != nil && !ended(release) && current.UID != v1alpha1.UID(release.UID) {
+		return current.Commit
+	}
+	for _, r := range s.Releases {
+		if r.Status.Sequence < release.Status.Sequence && releaseState(r).Key == "succeeded" {
+			return r.Status.Commit
+		}
+	}
+	return ""
+}
+
+// inFlight counts hosts that are being moved to a Release now.
+func (v *releaseView) inFlight() int {
+	n := 0
+	for i := range v.Batches {
+		for _, row := range v.Batches[i].Targets {
+			if d := row.Target.Status.Delivery; row.State != well && (d == nil || d.Fence != row.Target.Spec.Fence || d.Outcome == "") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
+	release, namespace := v.Release, v.Release.Namespace
+	path := "/r/" + namespace + "/" + release.Name
+	patch := permission{namespace, "patch", "releases"}
+	command := func(field, value string) string {
+		return fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{%q:%s}}'`, namespace, release.Name, field, value)
+	}
+	if ended(release) {
+		if release.Status.Commit != "" && (v.Running() == nil || v.Running().Commit != release.Status.Commit) {
+			again := a.permit(ctx, button{
+				Verb: "again", Path: v.Path() + "/plan", Method: "POST", Values: []any{short(release.Status.Commit)},
+				Hidden: map[string]string{"revision": again(release)},
+			}, permission{namespace, "create", "releases"})
+			v.Buttons = append(v.Buttons, again)
+		}
+		return
+	}
+	done, old := v.Done, max(v.Total-v.Done, 0)
+	if v.Gate != "" {
+		v.Buttons = append(v.Buttons, a.approveButton(ctx, v, path))
+	}
+	if release.Spec.Paused {
+		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "resume", Path: path + "/resume", Method: "POST", Values: []any{old}, Command: command("paused", "false")}, patch))
+	} else {
+		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "pause", Path: path + "/pause", Method: "POST", Values: []any{v.inFlight()}, Command: command("paused", "true")}, patch))
+	}
+	stop := button{Verb: "abort", Path: path + "/abort", Method: "POST", Values: []any{done, old}, Command: command("abort", "true"), Danger: true}
+	back := button{Verb: "abortAndRollBack", Path: path + "/rollback", Method: "POST", Command: command("rollBack", "true"), Danger: true}
+	if current := v.Running(); current == nil {
+		back.Why = a.text("why.nothingEarlier")
+		back.Values = []any{"–"}
+	} else {
+		back.Values = []any{rollout.Label(current)}
+	}
+	if release.Status.Rollback != nil {
+		stop.Why, back.Why = a.text("why.rollingBack"), a.text("why.rollingBack")
+	}
+	if release.Spec.Abort {
+		stop.Why = a.text("why.aborting")
+	}
+	v.Buttons = append(v.Buttons, a.permit(ctx, stop, patch), a.permit(ctx, back, patch))
+}
+
+// again is what has to be named to release the same once more.
+func again(release *v1alpha1.Release) string {
+	if strings.HasPrefix(release.Status.Ref, "refs/tags/") {
+		return string(release.Spec.Revision)
+	}
+	return release.Status.Commit
+}
+
+func (a *ask) approveButton(ctx context.Context, v *releaseView, path string) button {
+	release := v.Release
+	b := button{
+		Verb: "approve", Path: path + "/approve", Method: "POST", Values: []any{v.Gate}, Reason: true, Hidden: map[string]string{"gate": v.Gate},
+		Command: fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{"approvals":[…, {"gate":%q,"by":%q}]}}'`, release.Namespace, release.Name, v.Gate, a.user.Name),
+	}
+	for _, given := range release.Spec.Approvals {
+		if given.Gate == v.Gate && given.By == a.user.Name {
+			b.Why = a.text("why.approvedAlready")
+		}
+	}
+	if v.Gate != v1alpha1.GateIrreversible && release.Spec.RequestedBy == a.user.Name {
+		b.Why = a.text("why.ownRelease")
+	}
+	return a.permit(ctx, b, permission{release.Namespace, "approve", "releases"}, permission{release.Namespace, "patch", "releases"})
+}

@@ -1,0 +1,244 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/rollout"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+//go:embed catalogue/*.json
+var catalogues embed.FS
+
+//go:embed static/*
+var static embed.FS
+
+// languages that there is a catalogue of; the first is the default.
+var languages = []string{"en", "ja"}
+
+// renderer makes pages of templates, in a language.
+type renderer struct {
+	words map[string]map[string]string
+	pages map[string]*template.Template
+}
+
+func newRenderer() (*renderer, error) {
+	r := &renderer{words: map[string]map[string]string{}, pages: map[string]*template.Template{}}
+	for _, language := range languages {
+		data, err := catalogues.ReadFile("catalogue/" + language + ".json")
+		if err != nil {
+			return nil, err
+		}
+		words := map[string]string{}
+		if err := json.Unmarshal(data, &words); err != nil {
+			return nil, fmt.Errorf("catalogue %s: %w", language, err)
+		}
+		r.words[language] = words
+		t, err := template.New(language).Option("missingkey=error").Funcs(r.functions(language)).ParseFS(templates, "templates/*.html")
+		if err != nil {
+			return nil, err
+		}
+		r.pages[language] = t
+	}
+	return r, nil
+}
+
+func (r *renderer) execute(w io.Writer, language, name string, data any) error {
+	return r.pages[language].ExecuteTemplate(w, name, data)
+}
+
+// text is a phrase of the catalogue, with {0}, {1} … filled in. One that is missing is shown by its key, and a test finds it.
+func (r *renderer) text(language, key string, values ...any) string {
+	phrase, known := r.words[language][key]
+	if !known {
+		return key
+	}
+	pairs := make([]string, 0, 2*len(values))
+	for i, value := range values {
+		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", fmt.Sprint(value))
+	}
+	return strings.NewReplacer(pairs...).Replace(phrase)
+}
+
+// functions that templates have.
+func (r *renderer) functions(language string) template.FuncMap {
+	t := func(key string, values ...any) string { return r.text(language, key, values...) }
+	return template.FuncMap{
+		"t":        t,
+		"language": func() string { return language },
+		"short":    short,
+		"when":     func(at any) moment { return r.moment(language, at) },
+		"duration": duration,
+		"path":     url.PathEscape,
+		"query":    url.QueryEscape,
+		"add":      func(a, b int) int { return a + b },
+		"percent": func(part, of int32) int {
+			if of <= 0 {
+				return 0
+			}
+			return int(100 * int64(part) / int64(of))
+		},
+		"bytes":    size,
+		"revision": revision,
+		"label":    rollout.Label,
+		"ref": func(name string) struct{ Kind, Name string } {
+			if tag, is := strings.CutPrefix(name, "refs/tags/"); is {
+				return struct{ Kind, Name string }{"tag", tag}
+			}
+			return struct{ Kind, Name string }{"branch", strings.TrimPrefix(name, "refs/heads/")}
+		},
+		"dict": func(pairs ...any) map[string]any {
+			m := map[string]any{}
+			for i := 0; i+1 < len(pairs); i += 2 {
+				m[fmt.Sprint(pairs[i])] = pairs[i+1]
+			}
+			return m
+		},
+	}
+}
+
+// moment is a time for a <time> element: the script makes it local and relative, and without one it is readable.
+type moment struct {
+	ISO, Text string
+}
+
+func (r *renderer) moment(_ string, at any) moment {
+	var value time.Time
+	switch at := at.(type) {
+	case time.Time:
+		value = at
+	case metav1.Time:
+		value = at.Time
+	case *metav1.Time:
+		if at != nil {
+			value = at.Time
+		}
+	}
+	if value.IsZero() {
+		return moment{}
+	}
+	return moment{ISO: value.UTC().Format(time.RFC3339), Text: value.UTC().Format("2006-01-02 15:04 UTC")}
+}
+
+// duration is one a person reads: 3m 5s, 2h 10m, 4d 3h.
+func duration(d time.Duration) string {
+	d = d.Round(time.Second)
+	switch {
+	case d < time.Second:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return strings.TrimSuffix(fmt.Sprintf("%dm %ds", d/time.Minute, d%time.Minute/time.Second), " 0s")
+	case d < 24*time.Hour:
+		return strings.TrimSuffix(fmt.Sprintf("%dh %dm", d/time.Hour, d%time.Hour/time.Minute), " 0m")
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%dd %dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour), " 0h")
+}
+
+// size is one a person reads, in powers of 1024.
+func size(n int64) string {
+	units, value, i := []string{"B", "KiB", "MiB", "GiB", "TiB"}, float64(n), 0
+	for value >= 1024 && i < len(units)-1 {
+		value, i = value/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, units[i])
+}
+
+// revision is what a person asked for: the branch, where its commit was released, and not forty digits.
+func revision(release *v1alpha1.Release) string {
+	asked := string(release.Spec.Revision)
+	switch {
+	case release.Annotations[annotationAsked] != "":
+		return release.Annotations[annotationAsked]
+	case gitsource.IsCommit(asked):
+		return short(asked)
+	}
+	return asked
+}
+
+// short is a commit or a digest as people say it.
+func short(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(8, len(id))]
+}
+
+// languageOf is what somebody chose, or else what his browser prefers.
+func languageOf(r *http.Request) string {
+	if cookie, err := r.Cookie("language"); err == nil {
+		for _, language := range languages {
+			if cookie.Value == language {
+				return language
+			}
+		}
+	}
+	best, quality := languages[0], 0.0
+	for one := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
+		tag, weight, _ := strings.Cut(strings.TrimSpace(one), ";q=")
+		q, err := strconv.ParseFloat(weight, 64)
+		if err != nil {
+			q = 1
+		}
+		base, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		for _, language := range languages {
+			if base == language && q > quality {
+				best, quality = language, q
+			}
+		}
+	}
+	return best
+}
+
+// themeOf is light or dark if somebody chose; else the system's.
+func themeOf(r *http.Request) string {
+	if cookie, err := r.Cookie("theme"); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
+		return cookie.Value
+	}
+	return "auto"
+}
+
+// settings keeps what somebody chose of language and theme, in cookies that hold nothing else.
+func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
+	for name, allowed := range map[string]string{"language": "en ja", "theme": "light dark auto"} {
+		value := r.PostFormValue(name)
+		if value == "" || !strings.Contains(" "+allowed+" ", " "+value+" ") {
+			continue
+		}
+		http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode})
+	}
+	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
+}
+
+// static serves what never changes under its name: the name carries no version, the browser asks whether it has changed.
+func (c *Console) static() http.Handler {
+	files := http.FileServerFS(static)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		if strings.HasSuffix(r.URL.Path, "/") {
+			c.notFound(w, r)
+			return
+		}
+		files.ServeHTTP(w, r)
+	})
+}

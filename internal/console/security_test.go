@@ -1,0 +1,283 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+)
+
+// pages are all of them, and actions all that change something.
+func (h *house) pages() []string {
+	s, r := "/s/"+h.mine+"/blog", "/r/"+h.mine+"/one"
+	return []string{"/", "/targets", "/activity", "/me", "/help", s, s + "/new", s + "/back", s + "/history", s + "/diff/" + strings.Repeat("7", 40) + "..." + strings.Repeat("8", 40), r, r + "/log", r + "/raw", r + "/follow"}
+}
+
+func (h *house) actions() []string {
+	s, r := "/s/"+h.mine+"/blog", "/r/"+h.mine+"/one"
+	return []string{s + "/plan", s + "/release", s + "/lock", s + "/unlock", r + "/pause", r + "/resume", r + "/abort", r + "/rollback", r + "/approve"}
+}
+
+// TestTheClusterSaysWhoMayWhat signs three people in whose rights differ.
+func TestTheClusterSaysWhoMayWhat(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	viewer, releaser, nobody := h.signedIn("viewer", "slipway-viewer"), h.signedIn("releaser", "slipway-releaser"), h.signedIn("nobody")
+	viewer.sees("/", "/s/"+h.mine+"/blog")
+	_, body, _ := viewer.get("/")
+	h.Expect(body).NotTo(ContainSubstring(h.theirs), "what is in a namespace is for those who may list it")
+	for _, path := range []string{"/s/" + h.theirs + "/blog", "/s/" + h.theirs + "/blog/new", "/r/" + h.theirs + "/one", "/s/" + h.mine + "/none"} {
+		code, _, _ := viewer.get(path)
+		h.Expect(code).To(Equal(http.StatusNotFound), path)
+	}
+	_, body, _ = nobody.get("/")
+	h.Expect(body).NotTo(ContainSubstring("/s/"))
+	for _, path := range h.pages()[5:] {
+		code, _, _ := nobody.get(path)
+		h.Expect(code).To(Equal(http.StatusNotFound), path)
+	}
+
+	viewer.sees("/s/"+h.mine+"/blog", "You need the permission “create releases.slipway.dev” in the namespace "+h.mine)
+	code, body, _ := viewer.post("/s/"+h.mine+"/blog/plan", "revision", "main")
+	h.Expect(code).To(Equal(http.StatusForbidden))
+	h.Expect(body).To(And(ContainSubstring("cannot create resource"), ContainSubstring("system:serviceaccount:"+h.mine+":viewer")), "the cluster refuses, and says whom")
+	code, _, _ = viewer.post("/r/" + h.mine + "/one/abort")
+	h.Expect(code).To(Equal(http.StatusForbidden))
+
+	code, _, where := releaser.post("/s/"+h.mine+"/blog/plan", "revision", "main")
+	h.Expect(code).To(Equal(http.StatusSeeOther))
+	h.Expect(where).To(HavePrefix("/s/" + h.mine + "/blog/new?plan=blog-plan-"))
+	code, _, where = releaser.post("/r/" + h.mine + "/one/pause")
+	h.Expect(code).To(Equal(http.StatusSeeOther))
+	h.Expect(where).To(Equal("/r/" + h.mine + "/one"))
+	var one v1alpha1.Release
+	h.Expect(h.c.Get(t.Context(), client.ObjectKey{Namespace: h.mine, Name: "one"}, &one)).To(Succeed())
+	h.Expect(one.Spec.Paused).To(BeTrue())
+	code, body, _ = releaser.post("/s/"+h.mine+"/blog/lock", "reason", "no")
+	h.Expect(code).To(Equal(http.StatusForbidden), body)
+}
+
+func TestWithoutASessionThereIsNothing(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	v := h.visitor()
+	for _, path := range h.pages() {
+		code, body, where := v.get(path)
+		h.Expect(code).To(Equal(http.StatusSeeOther), path)
+		h.Expect(where).To(HavePrefix("/signin?next=%2F"), path)
+		h.Expect(body).NotTo(ContainSubstring("blog/new"), path)
+	}
+	for _, path := range h.actions() {
+		code, _, _ := v.post(path)
+		h.Expect(code).To(Equal(http.StatusUnauthorized), path)
+	}
+	stranger := h.visitor()
+	code, body, _ := stranger.post("/signin", "token", "forged")
+	h.Expect(code).To(Equal(http.StatusUnauthorized))
+	h.Expect(body).To(ContainSubstring("does not know this token"))
+	for range maxAttempts {
+		code, _, _ = stranger.post("/signin", "token", "forged")
+	}
+	h.Expect(code).To(Equal(http.StatusTooManyRequests))
+}
+
+func TestASessionThatEndedIsNoSession(t *testing.T) {
+	h := newHouse(t)
+	v := h.signedIn("viewer", "slipway-viewer")
+	address := v.h.server.URL
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	h.Expect(err).NotTo(HaveOccurred())
+	cookies := v.client.Jar.Cookies(request.URL)
+	h.Expect(cookies).To(HaveLen(1))
+	code, _, _ := v.post("/signout")
+	h.Expect(code).To(Equal(http.StatusSeeOther))
+	kept := h.visitor()
+	kept.client.Jar.SetCookies(request.URL, cookies)
+	code, _, _ = kept.get("/")
+	h.Expect(code).To(Equal(http.StatusSeeOther), "the key is worth nothing after it")
+}
+
+func TestOtherSitesActForNobody(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	v := h.signedIn("releaser", "slipway-releaser")
+	v.sees("/", "/s/"+h.mine+"/blog")
+	for name, headers := range map[string]map[string]string{
+		"a browser of today": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, "a sister": {"Sec-Fetch-Site": "same-site"}, "an old browser": {"Origin": "https://evil.example.com"},
+	} {
+		v.headers = headers
+		for _, path := range append(h.actions(), "/signin", "/signout", "/settings", "/link/x") {
+			code, _, _ := v.post(path, "revision", "main")
+			h.Expect(code).To(Equal(http.StatusForbidden), "%s: %s", name, path)
+		}
+	}
+	var one v1alpha1.Release
+	h.Expect(h.c.Get(t.Context(), client.ObjectKey{Namespace: h.mine, Name: "one"}, &one)).To(Succeed())
+	h.Expect(one.Spec.Paused || one.Spec.Abort || one.Spec.RollBack).To(BeFalse())
+}
+
+// TestTextOfPeopleStaysText shows every string that somebody can choose on every page, as a page and as events.
+func TestTextOfPeopleStaysText(t *testing.T) {
+	h := newHouse(t)
+	h.depot.set(hostile+"\n\x1b[31m"+hostile, false)
+	h.release("one", nil)
+	v := h.signedIn("releaser", "slipway-releaser")
+	v.sees("/r/"+h.mine+"/one", "onerror")
+	for _, path := range append(h.pages(), "/?q="+"%22%3E%3Cimg+src%3Dx%3E", "/signin?next=%22%3E%3Cimg+src%3Dx%3E", "/jump?to=%22%3E%3Cimg+src%3Dx%3E") {
+		code, body, _ := v.get(path)
+		h.Expect(code).To(BeNumerically("<", 400), path)
+		if strings.HasSuffix(path, "/raw") || strings.HasSuffix(path, "/follow") {
+			continue // text, and JSON
+		}
+		h.Expect(body).NotTo(ContainSubstring("<img"), path)
+		h.Expect(body).NotTo(ContainSubstring("<script>alert"), path)
+		h.Expect(strings.Contains(body, " style=")).To(BeFalse(), path)
+	}
+	response, err := v.client.Get(h.server.URL + "/r/" + h.mine + "/one/raw")
+	h.Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	h.Expect(response.Header.Get("Content-Type")).To(Equal("text/plain; charset=utf-8"))
+	code, _, _ := v.get("/s/" + h.mine + "/blog/diff/" + "%2e%2e%2f%2e%2e%2f..." + strings.Repeat("8", 40))
+	h.Expect(code).To(Equal(http.StatusNotFound))
+}
+
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	h := newHouse(t)
+	v := h.signedIn("viewer", "slipway-viewer")
+	for _, path := range append(h.pages(), "/signin", "/static/console.js", "/static/", "/nothing", "/link/x") {
+		response, err := v.client.Get(h.server.URL + path)
+		h.Expect(err).NotTo(HaveOccurred())
+		response.Body.Close()
+		policy := response.Header.Get("Content-Security-Policy")
+		h.Expect(policy).To(And(ContainSubstring("default-src 'none'"), ContainSubstring("frame-ancestors 'none'"), Not(ContainSubstring("unsafe"))), path)
+		h.Expect(response.Header.Get("X-Content-Type-Options")).To(Equal("nosniff"), path)
+		h.Expect(response.Header.Get("Referrer-Policy")).To(Equal("same-origin"), path)
+		if !strings.HasPrefix(path, "/static/") {
+			h.Expect(response.Header.Get("Cache-Control")).To(Equal("no-store"), path)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.server.URL+"/", nil)
+	h.Expect(err).NotTo(HaveOccurred())
+	for _, cookie := range v.client.Jar.Cookies(r.URL) {
+		h.Expect(cookie.Value).To(HaveLen(26))
+	}
+	code, _, _ := v.post("/s/"+h.mine+"/blog/plan", "revision", strings.Repeat("x", 2*maxForm))
+	h.Expect(code).To(Equal(http.StatusBadRequest))
+}
+
+func TestSignInLeadsNowhereElse(t *testing.T) {
+	for next, want := range map[string]string{
+		"/s/web/blog?x=1": "/s/web/blog?x=1", "": "/", "//evil.example.com": "/", "https://evil.example.com": "/", `/\evil.example.com`: "/", "/a\r\nSet-Cookie: x": "/",
+		"javascript:alert(1)": "/", "/signin?next=/signin": "/", "/" + strings.Repeat("x", 3000): "/", "\t//evil": "/",
+	} {
+		NewWithT(t).Expect(localPath(next)).To(Equal(want), next)
+	}
+}
+
+func TestALinkSignsInOnce(t *testing.T) {
+	h := newHouse(t)
+	link := h.console.NewLink()
+	v := h.visitor()
+	for range 3 { // looking uses nothing up
+		code, body, _ := v.get(link)
+		h.Expect(code).To(Equal(http.StatusOK))
+		h.Expect(body).To(ContainSubstring("operator"))
+	}
+	code, _, where := v.post(link)
+	h.Expect([]any{code, where}).To(Equal([]any{http.StatusSeeOther, "/"}))
+	code, body, _ := h.visitor().post(link)
+	h.Expect(code).To(Equal(http.StatusUnauthorized))
+	h.Expect(body).To(ContainSubstring("used already"))
+	code, _, _ = h.visitor().post("/link/GUESSED")
+	h.Expect(code).To(Equal(http.StatusUnauthorized))
+}
+
+func TestWhomTheConsoleNeverSpeaksFor(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(Identity{}.check()).NotTo(Succeed(), "nobody would be the Console itself")
+	g.Expect(Identity{Name: "root", Groups: []string{everybody, forbiddenGroup}}.check()).NotTo(Succeed())
+	g.Expect(Identity{Name: "alice", Groups: []string{everybody}}.check()).To(Succeed())
+	_, err := New(Options{Address: "0.0.0.0:8090"})
+	g.Expect(err).To(MatchError(ContainSubstring("--console-cert")), "tokens go over no plain connection")
+}
+
+// TestPagesFollow what changes, and show first what is there.
+func TestPagesFollow(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	v := h.signedIn("viewer", "slipway-viewer")
+	v.sees("/r/"+h.mine+"/one", "Stages")
+	events, stop := v.stream("/r/"+h.mine+"/one", "")
+	defer stop()
+	part := func(id, text string) {
+		t.Helper()
+		h.Eventually(func() string {
+			select {
+			case e := <-events:
+				if e.name == "part" && e.data["id"] == id {
+					return e.data["html"].(string)
+				}
+			default:
+			}
+			return ""
+		}, 15*time.Second, 5*time.Millisecond).Should(ContainSubstring(text))
+	}
+	part("head", "Queued")
+	var one v1alpha1.Release
+	h.Expect(h.c.Get(t.Context(), client.ObjectKey{Namespace: h.mine, Name: "one"}, &one)).To(Succeed())
+	before := one.DeepCopy()
+	one.Spec.Paused = true
+	h.Expect(h.c.Patch(t.Context(), &one, client.MergeFrom(before))).To(Succeed())
+	part("head", "Paused")
+}
+
+// TestALogGoesOnWhereItBrokeOff loses the connection at every line.
+func TestALogGoesOnWhereItBrokeOff(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	v := h.signedIn("viewer", "slipway-viewer")
+	v.sees("/r/"+h.mine+"/one", "Stages")
+	var got []string
+	text, last := "", ""
+	for _, piece := range []string{"one\n", "two\nthr", "ee\n", "", "four\nfive"} {
+		text += piece
+		h.depot.set(text, true)
+		events, stop := v.stream("/r/"+h.mine+"/one/follow", last)
+		want := len(strings.Split(text, "\n")) - 1
+		h.Eventually(func() int {
+			select {
+			case e := <-events:
+				if e.id != "" {
+					last = e.id
+				}
+				if e.name == "lines" {
+					for _, line := range e.data["lines"].([]any) {
+						got = append(got, line.(map[string]any)["html"].(string))
+					}
+				}
+			default:
+			}
+			return len(got)
+		}, 10*time.Second, 5*time.Millisecond).Should(Equal(want))
+		stop()
+	}
+	h.depot.set(text, false)
+	events, stop := v.stream("/r/"+h.mine+"/one/follow", last)
+	defer stop()
+	h.Eventually(func() string {
+		e := <-events
+		if e.name == "lines" {
+			got = append(got, e.data["lines"].([]any)[0].(map[string]any)["html"].(string))
+		}
+		return e.name
+	}, 10*time.Second).Should(Equal("end"))
+	h.Expect(got).To(Equal([]string{"one", "two", "three", "four", "five"}))
+}

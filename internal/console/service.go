@@ -1,0 +1,348 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/depot"
+)
+
+const (
+	// shownReleases is how many of a Service's page names.
+	shownReleases = 5
+	// maxCommits is how many commits are listed between two revisions.
+	maxCommits = 100
+)
+
+// commitsLimit bounds how long a page waits for the depot: the rest of it needs no depot.
+const commitsLimit = 3 * time.Second
+
+// subject is a Service with its Releases and hosts, as its pages need it.
+type subject struct {
+	Service  *v1alpha1.Service
+	State    State
+	Verdict  string
+	Releases []*v1alpha1.Release
+	Targets  []v1alpha1.Target
+}
+
+// Path of its page.
+func (s *subject) Path() string { return "/s/" + s.Service.Namespace + "/" + s.Service.Name }
+
+// Topic that its pages listen to.
+func (s *subject) Topic() string { return s.Service.Namespace + "/" + s.Service.Name }
+
+// Running is what most of the hosts should run.
+func (s *subject) Running() *v1alpha1.ReleaseRecord { return s.Service.Status.Current }
+
+// Active is the Release that is under way; nil if none is.
+func (s *subject) Active() *v1alpha1.Release {
+	for _, r := range s.Releases {
+		if !ended(r) {
+			return r
+		}
+	}
+	return nil
+}
+
+// subject reads a Service, if the user may see it.
+func (a *ask) subject(ctx context.Context, namespace, name string) (*subject, error) {
+	if !a.user.sees(ctx, namespace) {
+		return nil, errNotFound
+	}
+	var service v1alpha1.Service
+	if err := a.console.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &service); err != nil {
+		return nil, err
+	}
+	s := &subject{Service: &service, State: serviceState(&service), Verdict: conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message}
+	var releases v1alpha1.ReleaseList
+	if err := a.console.Cache.List(ctx, &releases, client.InNamespace(namespace), client.MatchingFields{ServiceField: name}); err != nil {
+		return nil, fmt.Errorf("read the Releases: %w", err)
+	}
+	for i := range releases.Items {
+		if r := &releases.Items[i]; !r.IsDryRun() {
+			s.Releases = append(s.Releases, r)
+		}
+	}
+	slices.SortFunc(s.Releases, newestFirst)
+	var targets v1alpha1.TargetList
+	if err := a.console.Cache.List(ctx, &targets, client.InNamespace(namespace), client.MatchingFields{ServiceField: name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("read the Targets: %w", err)
+	}
+	s.Targets = targets.Items
+	return s, nil
+}
+
+// storage is what the depot keeps a Service's things under.
+func (s *subject) storage() v1alpha1.UID {
+	if s.Service.Status.StorageID != "" {
+		return s.Service.Status.StorageID
+	}
+	return v1alpha1.UID(s.Service.UID)
+}
+
+// commits lists what lies between two commits; a message instead of an error, for a page can do without.
+func (a *ask) commits(ctx context.Context, s *subject, from, to string) ([]depot.Commit, string) {
+	if a.console.Depot == nil || to == "" || from == to {
+		return nil, ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitsLimit)
+	defer cancel()
+	list, err := a.console.Depot.Commits(ctx, depot.CommitRange{Service: s.storage(), URL: s.Service.Spec.Source.Git.URL, From: from, To: to, Limit: maxCommits})
+	if err != nil {
+		return nil, err.Error()
+	}
+	return list, ""
+}
+
+// button is one action: what it does, in words, and why it can't be done now.
+type button struct {
+	// Verb is the rest of keys below "verb." and "does.", Path where the form goes; Method is GET for a page of its own.
+	Verb, Path, Method string
+	// Values of the words of "does.".
+	Values []any
+	// Why it is disabled; empty if it is not.
+	Why string
+	// Danger has it look so.
+	Danger bool
+	// Command does the same with kubectl.
+	Command string
+	// Reason asks for a reason; Required says that there must be one.
+	Reason, Required bool
+	// Hidden values of the form.
+	Hidden map[string]string
+}
+
+// permit disables a button that the user has not the right for.
+func (a *ask) permit(ctx context.Context, b button, permissions ...permission) button {
+	for _, p := range permissions {
+		if b.Why == "" && !a.user.allowed(ctx, p) {
+			b.Why = a.text("why.permission", p.String(), p.namespace)
+		}
+	}
+	return b
+}
+
+type serviceView struct {
+	*subject
+	Undeployed  []depot.Commit
+	Branch      string
+	Trouble     string
+	Shown       []releaseRow
+	Buttons     []button
+	LockForm    *button
+	UnlockForm  *button
+	Conditions  []conditionRow
+	Config      string
+	ManagedBy   string
+	Restoration *figures
+	Down        []targetRow
+}
+
+// conditionRow is a condition of a Service that says more than that all is well.
+type conditionRow struct{ Type, Message string }
+
+// releaseRow is one line in a list of Releases.
+type releaseRow struct {
+	*v1alpha1.Release
+	State State
+	Took  time.Duration
+}
+
+// Subject of its commit.
+func (r releaseRow) Subject() string {
+	if r.Status.Described == nil {
+		return ""
+	}
+	return r.Status.Described.Subject
+}
+
+// By is who asked for it.
+func (r releaseRow) By() string { return requester(r.Release) }
+
+// requester is the person, or the program, that asked for a Release; empty if nobody knows.
+func requester(r *v1alpha1.Release) string {
+	if r.Spec.RequestedBy == v1alpha1.RequestedByManager {
+		return "Slipway"
+	}
+	return strings.TrimPrefix(r.Spec.RequestedBy, "system:serviceaccount:")
+}
+
+func rowsOf(releases []*v1alpha1.Release) []releaseRow {
+	var rows []releaseRow
+	for _, r := range releases {
+		row := releaseRow{Release: r, State: releaseState(r)}
+		if r.Status.CompletionTime != nil && r.Status.StartTime != nil {
+			row.Took = r.Status.CompletionTime.Sub(r.Status.StartTime.Time)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// worth are the conditions that a Service's page tells of when they are True.
+var worth = []string{v1alpha1.ConditionReleaseNeeded, v1alpha1.ConditionDiverged, v1alpha1.ConditionAdoptionRequired, v1alpha1.ConditionDriftStorm}
+
+func servicePage(ctx context.Context, a *ask) (view, error) {
+	s, err := a.subject(ctx, a.PathValue("ns"), a.PathValue("name"))
+	if err != nil {
+		return view{}, err
+	}
+	v := serviceView{subject: s, ManagedBy: managedBy(s.Service), Shown: rowsOf(s.Releases[:min(shownReleases, len(s.Releases))])}
+	v.Restoration = figuresOf(s.Releases, a.now)
+	for _, condition := range worth {
+		if found := conditions.Get(s.Service.Status.Conditions, condition); found.Status == "True" {
+			v.Conditions = append(v.Conditions, conditionRow{condition, found.Message})
+		}
+	}
+	for _, row := range targetRows(s.Targets) {
+		if row.State.Tone == "bad" || row.State.Tone == "warn" {
+			v.Down = append(v.Down, row)
+		}
+	}
+	v.Down = v.Down[:min(len(v.Down), 10)]
+	a.undeployed(ctx, &v)
+	a.serviceButtons(ctx, &v)
+	spec := s.Service.Spec.DeepCopy()
+	if text, err := yaml.Marshal(spec); err == nil {
+		v.Config = string(text)
+	}
+	return view{Title: s.Service.Name, Topic: s.Topic(), Parts: []part{
+		{"head", "service-head", v}, {"work", "service-work", v}, {"undeployed", "service-undeployed", v},
+		{"releases", "service-releases", v}, {"figures", "figures", v.Restoration}, {"config", "service-config", v},
+	}}, nil
+}
+
+// undeployed finds the commits of the main branch, as the mirror has it, that do not run yet.
+func (a *ask) undeployed(ctx context.Context, v *serviceView) {
+	current := v.Running()
+	if a.console.Depot == nil || current == nil {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, commitsLimit)
+	defer cancel()
+	refs, err := a.console.Depot.Refs(limited, depot.RefsRequest{Service: v.storage(), URL: v.Service.Spec.Source.Git.URL, Search: "refs/heads/", Limit: 200})
+	if err != nil {
+		v.Trouble = err.Error()
+		return
+	}
+	tip := mainBranch(v.Service, v.Releases, refs)
+	if tip == nil {
+		return
+	}
+	v.Branch = strings.TrimPrefix(tip.Name, "refs/heads/")
+	v.Undeployed, v.Trouble = a.commits(ctx, v.subject, current.Commit, tip.Commit.ID)
+}
+
+// mainBranch is the branch that a Service tracks, or that was released last, or main or master.
+func mainBranch(service *v1alpha1.Service, releases []*v1alpha1.Release, refs []depot.Ref) *depot.Ref {
+	find := func(name string) *depot.Ref {
+		for i := range refs {
+			if name != "" && refs[i].Name == "refs/heads/"+name {
+				return &refs[i]
+			}
+		}
+		return nil
+	}
+	var candidates []string
+	if service.Spec.Track != nil {
+		candidates = append(candidates, string(service.Spec.Track.Branch))
+	}
+	for _, r := range releases {
+		candidates = append(candidates, strings.TrimPrefix(r.Status.Ref, "refs/heads/"), r.Annotations[annotationAsked])
+	}
+	for _, name := range append(candidates, "main", "master") {
+		if ref := find(name); ref != nil {
+			return ref
+		}
+	}
+	return nil
+}
+
+func (a *ask) serviceButtons(ctx context.Context, v *serviceView) {
+	namespace := v.Service.Namespace
+	may := permission{namespace, "create", "releases"}
+	release := a.permit(ctx, button{Verb: "release", Path: v.Path() + "/new", Method: "GET"}, may)
+	back := a.permit(ctx, button{Verb: "rollBack", Path: v.Path() + "/back", Method: "GET"}, may)
+	if back.Why == "" && len(earlier(v.subject)) == 0 {
+		back.Why = a.text("why.nothingEarlier")
+	}
+	v.Buttons = []button{release, back}
+	patch := permission{namespace, "patch", "services"}
+	if v.Service.Spec.Lock == nil {
+		b := a.permit(ctx, button{
+			Verb: "lock", Path: v.Path() + "/lock", Method: "POST", Reason: true, Required: true,
+			Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":{"reason":"…","owner":%q}}}'`, namespace, v.Service.Name, a.user.Name),
+		}, patch)
+		v.LockForm = &b
+		return
+	}
+	b := a.permit(ctx, button{
+		Verb: "unlock", Path: v.Path() + "/unlock", Method: "POST",
+		Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":null}}'`, namespace, v.Service.Name),
+	}, patch)
+	v.UnlockForm = &b
+}
+
+// managers are the field managers of tools that apply what a repository says.
+var managers = map[string]string{
+	"kustomize-controller": "Flux", "helm-controller": "Flux", "argocd-controller": "Argo CD", "argocd-application-controller": "Argo CD",
+	"kubectl-client-side-apply": "kubectl apply", "kubectl": "kubectl apply",
+}
+
+// managedBy names the tool that applies a Service from a repository; empty if none does.
+func managedBy(service *v1alpha1.Service) string {
+	for _, entry := range service.ManagedFields {
+		if name, known := managers[entry.Manager]; known && entry.Subresource == "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// earlier lists the Releases that a Service can go back to: those that succeeded before what runs, each artifact once.
+func earlier(s *subject) []*v1alpha1.Release {
+	current := s.Running()
+	var list []*v1alpha1.Release
+	seen := map[string]bool{}
+	if current != nil {
+		seen[current.Digest] = true
+	}
+	for _, r := range s.Releases {
+		if !ended(r) || releaseState(r).Key != "succeeded" || r.Status.Artifact == nil || seen[r.Status.Artifact.Digest] {
+			continue
+		}
+		seen[r.Status.Artifact.Digest] = true
+		list = append(list, r)
+	}
+	return list
+}
+
+type historyView struct {
+	*subject
+	Rows  []releaseRow
+	Pager pager
+}
+
+func historyPage(ctx context.Context, a *ask) (view, error) {
+	s, err := a.subject(ctx, a.PathValue("ns"), a.PathValue("name"))
+	if err != nil {
+		return view{}, err
+	}
+	rows, p := pageOf(a, rowsOf(s.Releases))
+	return view{Title: a.text("title.history", s.Service.Name), Topic: s.Topic(), Parts: []part{
+		{"figures", "figures", figuresOf(s.Releases, a.now)},
+		{"history", "history", historyView{s, rows, p}},
+	}}, nil
+}

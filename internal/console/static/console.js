@@ -1,0 +1,181 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+// What the pages do beyond what the server does: stay up to date, keys, times of here. All of it works without this file.
+"use strict";
+(() => {
+  const body = document.body, words = body.dataset;
+  const pulse = document.getElementById("pulse");
+  const language = document.documentElement.lang;
+  const skew = Date.parse(words.now) - Date.now();
+
+  // Times: how long ago, and on the day of here.
+  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+  const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+  function age(time) {
+    const seconds = (Date.parse(time) - Date.now() - skew) / 1000, size = Math.abs(seconds);
+    for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+      if (size >= length) return relative.format(Math.round(seconds / length), unit);
+    }
+    return relative.format(Math.round(seconds), "second");
+  }
+  function tell(root) {
+    for (const element of root.querySelectorAll("time[datetime]")) {
+      element.textContent = age(element.dateTime);
+      element.title = exact.format(new Date(element.dateTime));
+    }
+    for (const button of root.querySelectorAll("button.copy")) button.hidden = !navigator.clipboard;
+  }
+  tell(document);
+  setInterval(() => tell(document), 15000);
+
+  // Whether what is shown is what is.
+  let lost = 0;
+  function alive(state, since) {
+    if (!pulse) return;
+    pulse.className = "pulse " + state;
+    const text = { live: words.liveWord, reconnecting: words.reconnecting, stale: words.stale + " " + (since ? clock.format(new Date(since)) : "") }[state];
+    if (pulse.textContent !== text) pulse.textContent = text;
+  }
+  setInterval(() => { if (lost && Date.now() - lost > 30000) alive("stale", lost); }, 5000);
+  function onPulse(event) {
+    const now = JSON.parse(event.data), count = document.getElementById("needs-count");
+    lost = 0;
+    alive(now.stale ? "stale" : "live", now.stale);
+    if (count && count.textContent !== String(now.needs)) {
+      count.textContent = now.needs;
+      count.parentElement.classList.toggle("some", now.needs > 0);
+    }
+  }
+
+  // One stream a tab. A tab that is not looked at gives it up after a while: browsers have few connections.
+  function stream(url, handlers) {
+    let source, hiding, retry;
+    function open() {
+      clearTimeout(retry);
+      source = new EventSource(url());
+      for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, handle);
+      source.addEventListener("pulse", onPulse);
+      source.onerror = () => {
+        if (!lost) lost = Date.now();
+        alive("reconnecting");
+        if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 5000);
+      };
+    }
+    function close() { if (source) source.close(); source = null; clearTimeout(retry); }
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(hiding);
+      if (document.hidden) hiding = setTimeout(close, 30000);
+      else if (!source) open();
+    });
+    addEventListener("pagehide", close);
+    open();
+    return close;
+  }
+  function replace(event) {
+    const piece = JSON.parse(event.data), old = document.getElementById(piece.id);
+    if (!old || old.dataset.sum === piece.sum) return;
+    // What somebody is typing into, or has opened, is not taken away from under him.
+    if (old.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return;
+    const opened = [...old.querySelectorAll("details")].map((d) => d.open), focused = old.contains(document.activeElement) ? document.activeElement.textContent : "";
+    const fresh = document.createElement("template");
+    fresh.innerHTML = piece.html;
+    const next = fresh.content.firstElementChild;
+    const details = [...next.querySelectorAll("details")];
+    if (details.length === opened.length) details.forEach((d, i) => { d.open = opened[i]; });
+    tell(next);
+    old.replaceWith(next);
+    if (focused) for (const e of next.querySelectorAll("a, button, summary")) if (e.textContent === focused) { e.focus(); break; }
+  }
+  const log = document.getElementById("log");
+  if (words.live === "yes") stream(() => location.pathname + location.search, { part: replace, gone: () => location.reload() });
+
+  // The log grows, and stays at its end while that is wanted.
+  if (log) {
+    const follow = document.getElementById("follow"), error = document.getElementById("next-error"), ended = document.getElementById("log-end");
+    let following = !location.hash;
+    const atEnd = () => { log.scrollTop = log.scrollHeight; };
+    const setFollow = (on) => { following = on; follow.setAttribute("aria-pressed", on); if (on) atEnd(); };
+    follow.hidden = error.hidden = false;
+    follow.onclick = () => setFollow(!following);
+    error.onclick = nextError;
+    log.addEventListener("wheel", () => { if (log.scrollTop + log.clientHeight < log.scrollHeight - 40) setFollow(false); }, { passive: true });
+    if (following) atEnd();
+    if (log.dataset.grows === "yes") {
+      let from = log.dataset.follow, last = log.lastElementChild ? log.lastElementChild.value : 0;
+      const done = stream(() => from, {
+        lines: (event) => {
+          const trouble = document.getElementById("log-trouble");
+          if (trouble) trouble.remove();
+          for (const line of JSON.parse(event.data).lines) {
+            if (line.n <= last) continue; // sent again after a connection broke off
+            const item = document.createElement("li");
+            item.id = "L" + line.n; item.value = last = line.n; item.innerHTML = line.html;
+            if (line.bad) item.className = "bad";
+            log.append(item);
+          }
+          if (event.lastEventId) from = log.dataset.follow.replace(/from=.*/, "from=" + event.lastEventId);
+          while (log.childElementCount > 20000) log.firstElementChild.remove();
+          if (following) atEnd();
+        },
+        end: () => { ended.hidden = false; done(); alive("live"); },
+      });
+    }
+  }
+  let found = -1;
+  function nextError() {
+    const bad = [...document.querySelectorAll(".log li.bad")];
+    if (!bad.length) return;
+    document.querySelectorAll(".log li.found").forEach((e) => e.classList.remove("found"));
+    found = (found + 1) % bad.length;
+    bad[found].classList.add("found");
+    bad[found].scrollIntoView({ block: "center" });
+    const follow = document.getElementById("follow");
+    if (follow && follow.getAttribute("aria-pressed") === "true") follow.click();
+  }
+
+  // Copy.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const before = button.textContent;
+    navigator.clipboard.writeText(button.previousElementSibling.textContent).then(() => {
+      button.textContent = words.copied;
+      setTimeout(() => { button.textContent = before; }, 2000);
+    });
+  });
+  // A form is sent once.
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    for (const button of event.target.querySelectorAll("button")) setTimeout(() => { button.disabled = true; }, 0);
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // Keys. None of them changes anything.
+  let chosen = -1;
+  document.addEventListener("keydown", (event) => {
+    const jump = document.getElementById("jump");
+    if (event.key === "k" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); if (jump) jump.focus(); return; }
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    const rows = [...document.querySelectorAll("table.rows tbody tr")], go = (id) => { const e = document.getElementById(id); if (e) e.click(); };
+    switch (event.key) {
+      case "/": event.preventDefault(); if (jump) jump.focus(); break;
+      case "?": location.href = "/help"; break;
+      case "j": case "k":
+        if (!rows.length) break;
+        chosen = Math.max(0, Math.min(rows.length - 1, chosen + (event.key === "j" ? 1 : -1)));
+        rows.forEach((row, i) => row.classList.toggle("chosen", i === chosen));
+        rows[chosen].scrollIntoView({ block: "nearest" });
+        break;
+      case "Enter":
+        if (chosen >= 0 && rows[chosen] && event.target === body) { const link = rows[chosen].querySelector("a"); if (link) link.click(); }
+        break;
+      case "l": go("to-log"); break;
+      case "f": go("follow"); break;
+      case "e": nextError(); break;
+    }
+  });
+})();
