@@ -5,8 +5,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +34,8 @@ type consoleOptions struct {
 	address, url, environment string
 	cert, key                 string
 	behindProxy               bool
+	oidc                      console.OIDC
+	oidcSecretFile            string
 	// link signs in with one-time links, as this user; linkFile takes the address of the next one.
 	link     *console.Identity
 	linkFile func(url string) error
@@ -42,6 +47,14 @@ func (o *consoleOptions) addFlags(c *cobra.Command, address string) {
 	f.StringVar(&o.environment, "console-environment", "", "badge in the Console's top bar, such as production")
 	f.StringVar(&o.cert, "console-cert", "", "file of the Console's certificate; without one it speaks plain http, on a loopback address alone")
 	f.StringVar(&o.key, "console-key", "", "file of its key")
+	f.StringVar(&o.oidc.Issuer, "console-oidc-issuer", "", "address of the OpenID Connect provider that people sign in with; default: none")
+	f.StringVar(&o.oidc.ClientID, "console-oidc-client-id", "", "what the Console is known by there")
+	f.StringVar(&o.oidcSecretFile, "console-oidc-client-secret-file", "", "file of its secret there, if it has one")
+	f.StringVar(&o.oidc.UsernameClaim, "console-oidc-username-claim", "sub", "claim that is the user's name; as kube-apiserver's --oidc-username-claim")
+	f.StringVar(&o.oidc.UsernamePrefix, "console-oidc-username-prefix", "", "stands before each name; as kube-apiserver's --oidc-username-prefix")
+	f.StringVar(&o.oidc.GroupsClaim, "console-oidc-groups-claim", "groups", "claim that is the user's groups; as kube-apiserver's --oidc-groups-claim")
+	f.StringVar(&o.oidc.GroupsPrefix, "console-oidc-groups-prefix", "", "stands before each group; as kube-apiserver's --oidc-groups-prefix")
+	f.StringSliceVar(&o.oidc.Scopes, "console-oidc-scopes", []string{"profile", "email", "groups"}, "what is asked for beside openid")
 	f.BoolVar(&o.behindProxy, "console-behind-proxy", false, "speak plain http on any address: what stands before the Console speaks https")
 }
 
@@ -65,8 +78,31 @@ func consoleCommand() *cobra.Command {
 	return c
 }
 
+// provider is the one that people sign in with; nil if there is none.
+func (o *consoleOptions) provider() (*console.OIDC, error) {
+	if o.oidc.Issuer == "" {
+		return nil, nil
+	}
+	if o.oidc.ClientID == "" {
+		return nil, errors.New("--console-oidc-issuer needs --console-oidc-client-id")
+	}
+	provider := o.oidc
+	if o.oidcSecretFile != "" {
+		secret, err := os.ReadFile(o.oidcSecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("--console-oidc-client-secret-file: %w", err)
+		}
+		provider.ClientSecret = strings.TrimSpace(string(secret))
+	}
+	return &provider, nil
+}
+
 // runConsole serves until ctx ends. It acts as the signed-in user; its own credential reads, reviews tokens and impersonates.
 func runConsole(ctx context.Context, config *rest.Config, o consoleOptions, log *slog.Logger, ready func(url string)) error {
+	provider, err := o.provider()
+	if err != nil {
+		return err
+	}
 	scheme := newScheme()
 	http, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -89,7 +125,7 @@ func runConsole(ctx context.Context, config *rest.Config, o consoleOptions, log 
 	context.AfterFunc(ctx, func() { _ = depot.Close() })
 	c, err := console.New(console.Options{
 		Address: o.address, URL: o.url, Environment: o.environment, CertFile: o.cert, KeyFile: o.key, Insecure: o.behindProxy,
-		Cache: objects, Config: config, Direct: direct, Mapper: mapper, Scheme: scheme, Depot: depot, Link: o.link,
+		Cache: objects, Config: config, Direct: direct, Mapper: mapper, Scheme: scheme, Depot: depot, Link: o.link, OIDC: provider,
 		Clock: clock.RealClock{}, Logger: log,
 	})
 	if err != nil {

@@ -41,7 +41,9 @@ type Options struct {
 	// Depot has logs and commits.
 	Depot depot.Reader
 	// Link signs in with a one-time link, as this user; nil: there are no such links.
-	Link  *Identity
+	Link *Identity
+	// OIDC signs in with OpenID Connect; nil: there is none.
+	OIDC  *OIDC
 	Clock clock.PassiveClock
 	// Logger gets one line for each action.
 	Logger *slog.Logger
@@ -72,6 +74,7 @@ type Console struct {
 	sessions *sessions
 	users    *users
 	links    *links
+	oidc     *signInByOIDC
 	attempts *limiter
 	hub      *hub
 	secure   bool
@@ -99,6 +102,9 @@ func New(o Options) (*Console, error) {
 		users:  newUsers(o.Config, o.Mapper, o.Scheme, o.Clock),
 		secure: o.CertFile != "" || strings.HasPrefix(o.URL, "https://"),
 	}
+	if o.OIDC != nil {
+		c.oidc = &signInByOIDC{OIDC: *o.OIDC}
+	}
 	c.mux = http.NewServeMux()
 	c.routes()
 	return c, nil
@@ -115,6 +121,10 @@ func (c *Console) routes() {
 	c.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	c.mux.HandleFunc("GET /signin", c.signInPage)
 	c.mux.HandleFunc("POST /signin", c.signIn)
+	if c.oidc != nil {
+		c.mux.HandleFunc("GET /oidc/start", c.startOIDC)
+		c.mux.HandleFunc("GET "+callbackPath, c.finishOIDC)
+	}
 	c.mux.HandleFunc("GET /link/{key}", c.linkPage)
 	c.mux.HandleFunc("POST /link/{key}", c.followLink)
 	c.mux.HandleFunc("POST /signout", c.signOut)

@@ -6,6 +6,7 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"sync"
 	"time"
@@ -114,6 +115,9 @@ func (s *sessions) end(key string) {
 	defer s.mu.Unlock()
 	delete(s.all, sha256.Sum256([]byte(key)))
 }
+
+func encode(data []byte) string          { return base64.RawURLEncoding.EncodeToString(data) }
+func decode(text string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(text) }
 
 // cookieName is __Host- where the browser then holds it to https. Plain http, on a loopback address, knows no such cookies.
 func (c *Console) cookieName() string {

@@ -40,7 +40,12 @@ const everybody = "system:authenticated"
 type signInView struct {
 	Next    string
 	Problem string
-	Link    bool
+	// Link and OIDC say whether there are such ways.
+	Link, OIDC bool
+}
+
+func (c *Console) signInView(next, problem string) signInView {
+	return signInView{Next: next, Problem: problem, Link: c.Link != nil, OIDC: c.oidc != nil}
 }
 
 // signInPage asks who it is.
@@ -50,7 +55,7 @@ func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
-	c.show(w, r, http.StatusOK, "signin", Identity{}, signInView{Next: next, Link: c.Link != nil})
+	c.show(w, r, http.StatusOK, "signin", Identity{}, c.signInView(next, ""))
 }
 
 // signIn takes a Kubernetes token.
@@ -58,13 +63,13 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostFormValue("next"))
 	source := sourceOf(r)
 	if !c.attempts.allow(source) {
-		c.show(w, r, http.StatusTooManyRequests, "signin", Identity{}, signInView{Next: next, Problem: "signin.tooMany", Link: c.Link != nil})
+		c.show(w, r, http.StatusTooManyRequests, "signin", Identity{}, c.signInView(next, "signin.tooMany"))
 		return
 	}
 	user, problem := c.review(r.Context(), strings.TrimSpace(r.PostFormValue("token")))
 	if problem != "" {
 		c.Logger.Warn("sign-in refused", "source", source, "why", problem)
-		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, signInView{Next: next, Problem: problem, Link: c.Link != nil})
+		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, c.signInView(next, problem))
 		return
 	}
 	c.admit(w, r, user, next)
@@ -72,12 +77,16 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 
 // admit begins a session. The one before, if there was one, ends: nobody goes on with a key that he was given.
 func (c *Console) admit(w http.ResponseWriter, r *http.Request, user Identity, next string) {
+	c.begin(w, r, user)
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (c *Console) begin(w http.ResponseWriter, r *http.Request, user Identity) {
 	if cookie, err := r.Cookie(c.cookieName()); err == nil {
 		c.sessions.end(cookie.Value)
 	}
 	c.setCookie(w, c.sessions.begin(user))
 	c.Logger.Info("signed in", "user", user.Name, "source", sourceOf(r))
-	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 // review asks the cluster whose token it is. problem names why nobody signs in with it.
@@ -159,7 +168,7 @@ func (c *Console) linkPage(w http.ResponseWriter, r *http.Request) {
 
 func (c *Console) followLink(w http.ResponseWriter, r *http.Request) {
 	if c.Link == nil || !c.attempts.allow(sourceOf(r)) || !c.links.use(r.PathValue("key")) {
-		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, signInView{Next: "/", Problem: "signin.oldLink", Link: c.Link != nil})
+		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, c.signInView("/", "signin.oldLink"))
 		return
 	}
 	c.admit(w, r, *c.Link, "/")
