@@ -249,8 +249,9 @@ func (in *Input) admit(candidates []candidate, hosts []Host, budget int, plan *P
 
 // joins says whether a move is a host's first to the rolling Release.
 func (in *Input) joins(c candidate) bool {
-	known := c.host.Desired == nil && c.host.Running == c.record.Digest // its record was lost
-	return in.Slot.rolls(c.record) && !in.Slot.rolls(c.host.Desired) && !known
+	known := c.host.Desired == nil && c.host.Running == c.record.Digest  // its record was lost
+	current := in.Slot.Current != nil && Same(c.record, in.Slot.Current) // released once more: every host is to run it anyway
+	return in.Slot.rolls(c.record) && !in.Slot.rolls(c.host.Desired) && !known && !current
 }
 
 // open is how many more hosts the step lets join.

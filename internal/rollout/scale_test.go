@@ -6,6 +6,7 @@ package rollout
 import (
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -54,6 +55,15 @@ var scalings = []simulation{
 				}
 			}
 		}
+		return w.run(60)
+	}},
+	{"a-newcomer-is-not-held-up-by-the-steps-of-what-is-current-already", func() *world {
+		w := newWorld(4, number(1)).running("v1")
+		w.strategy.Steps = []v1alpha1.RolloutStep{targets(number(4)), pause(time.Minute)}
+		w.machines["web-01"].drifted, w.machines["web-02"].drifted = true, true
+		w.run(4)
+		w.release("v1")
+		w.join("web-05")
 		return w.run(60)
 	}},
 	{"scale-before-the-first-wave", func() *world {
