@@ -172,9 +172,8 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, code int, name s
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Vary", "Accept, Cookie, Accept-Language")
-	w.WriteHeader(code)
-	_, _ = w.Write(out.Bytes())
+	w.Header().Set("Vary", "Accept, Cookie, Accept-Language, Accept-Encoding")
+	writeBody(w, r, code, out.Bytes())
 }
 
 // shown is a frame with what the browser asked for.

@@ -7,10 +7,12 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"html/template"
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -230,15 +232,28 @@ func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
 }
 
+// kinds are the types of the files that there are.
+var kinds = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
 // static serves what never changes under its name: the name carries no version, the browser asks whether it has changed.
 func (c *Console) static() http.Handler {
-	files := http.FileServerFS(static)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=300")
-		if strings.HasSuffix(r.URL.Path, "/") {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		kind, known := kinds[path.Ext(name)]
+		body, err := static.ReadFile(name)
+		if err != nil || !known {
 			c.notFound(w, r)
 			return
 		}
-		files.ServeHTTP(w, r)
+		tag := fmt.Sprintf(`"%x"`, crc32.ChecksumIEEE(body))
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		w.Header().Set("Vary", "Accept-Encoding")
+		w.Header().Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		writeBody(w, r, http.StatusOK, body)
 	})
 }

@@ -8,6 +8,7 @@ fi
 mkfifo "$w/pipe" || fail DeliveryFailed "can't make a pipe in $w"
 (head -c 4096 >"$w/out" && cat >/dev/null) <"$w/pipe" >/dev/null 2>&1 &
 reader=$!
+began=$(date +%s) # before it begins: on a busy host asking afterwards may take as long as the command
 (
 	cd "$v_dir" 2>/dev/null || cd / || exit 126
 	unset SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION
@@ -19,7 +20,6 @@ END
 	exec setsid timeout -k 1 "$v_limit" "$@"
 ) </dev/null >"$w/pipe" 2>&1 &
 pid=$!
-began=$(date +%s)
 wait "$pid"
 code=$?
 late=false

@@ -30,7 +30,7 @@ execute() {
 	[ "$3" -ge "$hook_limit" ] || hook_limit=$3
 	mkfifo "$w/hook.pipe" || fail HookFailed "can't make a pipe in $w"
 	(rotate) <"$w/hook.pipe" >/dev/null 2>&1 8<&- 9<&- &
-	hook_reader=$!
+	hook_reader=$! hook_began=$(date +%s) # before it begins: on a busy host asking afterwards may take as long as the hook
 	if [ -n "$2" ]; then
 		printf '%s\n' "$2" >"$w/hook"
 		hook_argv="sh${nl}-eu${nl}$w/hook"
@@ -53,7 +53,6 @@ END
 		exec setsid timeout -k 2 "$hook_limit" "$@"
 	) </dev/null >"$w/hook.pipe" 2>&1 &
 	hook_pid=$!
-	hook_began=$(date +%s)
 	wait "$hook_pid"
 	hook_code=$? hook_late=
 	case $hook_code in

@@ -1,0 +1,144 @@
+// Copyright The Slipway Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package console
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
+)
+
+// large is a company of 500 Services on 5,000 hosts, each with ten Releases, as a cache has it.
+type large struct {
+	client.Reader
+	services []v1alpha1.Service
+	releases []v1alpha1.Release
+	targets  []v1alpha1.Target
+}
+
+func newLarge() *large {
+	l := &large{}
+	for s := range 500 {
+		namespace, name := fmt.Sprintf("team-%02d", s%25), fmt.Sprintf("service-%03d", s)
+		service := v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		service.Status.State, service.Status.Running, service.Status.TargetsReady = "Ready", "v1.4.2 (9f8e7d6c)", "10/10"
+		service.Status.Current = &v1alpha1.ReleaseRecord{Commit: fmt.Sprintf("%040d", 10)}
+		if s%50 == 0 {
+			service.Status.State = "Degraded"
+		}
+		conditions.False(&service.Status.Conditions, 1, v1alpha1.ConditionReady, "X", "1 of 10 Targets are not ready; web-3: Unreachable: it does not answer over SSH")
+		l.services = append(l.services, service)
+		for n := range int64(10) {
+			r := released(n+1, v1alpha1.ReasonSucceeded, 0)
+			r.Namespace, r.Spec.Service, r.Name = namespace, name, fmt.Sprintf("%s-%d", name, n)
+			l.releases = append(l.releases, *r)
+		}
+		for n := range 10 {
+			target := host(fmt.Sprintf("web-%d", n), released(10, v1alpha1.ReasonSucceeded, 0), 1, n > 0)
+			target.Namespace, target.Spec.Service, target.Name = namespace, name, fmt.Sprintf("%s-web-%d", name, n)
+			l.targets = append(l.targets, target)
+		}
+	}
+	return l
+}
+
+func (l *large) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	for i := range l.services {
+		if s, is := object.(*v1alpha1.Service); is && l.services[i].Name == key.Name && l.services[i].Namespace == key.Namespace {
+			l.services[i].DeepCopyInto(s)
+			return nil
+		}
+	}
+	return errNotFound
+}
+
+// List is what a cache's index does: it copies the list, and what is in it unless that is said to be only read.
+func (l *large) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
+	o := client.ListOptions{}
+	o.ApplyOptions(options)
+	service := ""
+	if o.FieldSelector != nil {
+		service, _ = o.FieldSelector.RequiresExactMatch(ServiceField)
+	}
+	switch list := list.(type) {
+	case *v1alpha1.ServiceList:
+		list.Items = append(list.Items, l.services...)
+	case *v1alpha1.ReleaseList:
+		for i := range l.releases {
+			if service == "" || l.releases[i].Spec.Service == service {
+				list.Items = append(list.Items, l.releases[i])
+			}
+		}
+	case *v1alpha1.TargetList:
+		for i := range l.targets {
+			if service == "" || l.targets[i].Spec.Service == service {
+				list.Items = append(list.Items, l.targets[i])
+			}
+		}
+	}
+	return nil
+}
+
+// largeHouse is a Console of it, and somebody who may see everything.
+func largeHouse(g *WithT) (http.Handler, *http.Cookie) {
+	c, err := New(Options{Address: "127.0.0.1:0", Cache: newLarge(), Clock: clocktesting.NewFakePassiveClock(noon), Logger: slog.New(slog.DiscardHandler)})
+	g.Expect(err).NotTo(HaveOccurred())
+	all := &user{Identity: Identity{Name: "alice"}, clock: c.Clock, may: map[permission]verdict{}}
+	c.users.known["alice\n"] = all
+	for _, p := range []permission{{"", "list", "services"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}} {
+		all.may[p] = verdict{true, noon.AddDate(1, 0, 0)}
+	}
+	return c.Handler(), &http.Cookie{Name: c.cookieName(), Value: c.sessions.begin(all.Identity)}
+}
+
+func ask4(h http.Handler, cookie *http.Cookie, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.AddCookie(cookie)
+	r.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// TestTheFirstViewIsSmall counts what a browser loads at first: at most 40 kB, of it 15 kB of script.
+func TestTheFirstViewIsSmall(t *testing.T) {
+	g := NewWithT(t)
+	h, cookie := largeHouse(g)
+	total := 0
+	for path, most := range map[string]int{"/": 25 << 10, "/static/console.css": 10 << 10, "/static/console.js": 15 << 10, "/static/icon.svg": 1 << 10} {
+		w := ask4(h, cookie, path)
+		g.Expect(w.Code).To(Equal(http.StatusOK), path)
+		g.Expect(w.Body.Len()).To(BeNumerically("<", most), path)
+		total += w.Body.Len()
+		t.Logf("%s: %d bytes", path, w.Body.Len())
+	}
+	g.Expect(total).To(BeNumerically("<", 40_000))
+	body := ask4(h, cookie, "/").Header().Get("Content-Encoding")
+	g.Expect(body).To(Equal("gzip"))
+}
+
+func BenchmarkPages(b *testing.B) {
+	h, cookie := largeHouse(NewWithT(b))
+	for _, path := range []string{"/", "/?q=service-4&state=degraded", "/targets", "/s/team-00/service-000", "/activity"} {
+		b.Run(strings.ReplaceAll(path, "/", "_"), func(b *testing.B) {
+			for b.Loop() {
+				if w := ask4(h, cookie, path); w.Code != http.StatusOK {
+					b.Fatal(path, w.Code)
+				}
+			}
+		})
+	}
+}
