@@ -7,10 +7,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/slipway-dev/slipway/internal/depot/buildpod"
 	"github.com/slipway-dev/slipway/internal/depot/confine"
+	"github.com/slipway-dev/slipway/internal/plugin"
 )
 
 // version is set by the linker.
@@ -27,12 +30,24 @@ var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command().ExecuteContext(ctx)
+	err := program(os.Args[0]).ExecuteContext(ctx)
 	stop()
+	var ended *plugin.Ended
+	if errors.As(err, &ended) {
+		os.Exit(ended.Code)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "slipway:", err)
 		os.Exit(1)
 	}
+}
+
+// program is what this is called as: kubectl-slipway, kubectl's plugin, or else slipway.
+func program(name string) *cobra.Command {
+	if filepath.Base(name) == plugin.Name {
+		return plugin.Command(newScheme())
+	}
+	return command()
 }
 
 func command() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/notify"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 // actionFunc does one thing as the user and says where to go from there.
@@ -68,7 +69,7 @@ func (c *Console) patchRelease(verb string) actionFunc {
 		if err != nil {
 			return "", err
 		}
-		if ended(release) {
+		if phase.Ended(release) {
 			return "", &refusal{a.text("refuse.ended")}
 		}
 		before := release.DeepCopy()

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 var (
@@ -56,7 +57,7 @@ func TestEveryPhraseIsThere(t *testing.T) {
 	}
 	find("templates/*.html", inTemplates)
 	find("*.go", inCode)
-	for _, s := range []State{queued, building, awaiting, held, rolling, rollingBack, paused, succeeded, failed, aborted, superseded, rolledBack, unknown, well, degraded, mixed, noTargets, notReleased, adoption} {
+	for _, s := range []phase.Phase{phase.Queued, phase.Building, phase.Awaiting, phase.Held, phase.Rolling, phase.RollingBack, phase.Paused, phase.Succeeded, phase.Failed, phase.Aborted, phase.Superseded, phase.RolledBack, phase.Unknown, phase.Well, phase.Degraded, phase.Mixed, phase.NoTargets, phase.NotReleased, phase.Adoption} {
 		keys = append(keys, "state."+s.Key)
 	}
 	for next := range nexts {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 // figuresOver is the time that the figures speak of.
@@ -34,7 +35,7 @@ type figures struct {
 // bar is one Release on the timeline.
 type bar struct {
 	X     int
-	State State
+	State phase.Phase
 	Name  string
 	Path  string
 }
@@ -47,10 +48,10 @@ func figuresOf(releases []*v1alpha1.Release, now time.Time) *figures {
 	var failedAt time.Time
 	first := now
 	for _, r := range slices.Backward(releases) {
-		if !ended(r) || r.Status.CompletionTime == nil || r.Status.CompletionTime.Time.Before(since) {
+		if !phase.Ended(r) || r.Status.CompletionTime == nil || r.Status.CompletionTime.Time.Before(since) {
 			continue
 		}
-		end, state := r.Status.CompletionTime.Time, releaseState(r)
+		end, state := r.Status.CompletionTime.Time, phase.OfRelease(r)
 		switch state.Key {
 		case "succeeded":
 			f.Succeeded++

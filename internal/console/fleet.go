@@ -17,6 +17,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/notify"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 // perPage is how many Services, or hosts, a page lists.
@@ -31,7 +32,7 @@ type fleet struct {
 
 // need is something that waits for a person.
 type need struct {
-	State              State
+	State              phase.Phase
 	Namespace, Service string
 	// Release that it is about; empty: the Service as a whole.
 	Release string
@@ -52,7 +53,7 @@ func (n need) Link() string {
 // movement is a Release that is under way.
 type movement struct {
 	Release            *v1alpha1.Release
-	State              State
+	State              phase.Phase
 	Namespace, Service string
 	Done, Total        int32
 }
@@ -60,12 +61,12 @@ type movement struct {
 // row is one Service.
 type row struct {
 	Namespace, Name string
-	State           State
+	State           phase.Phase
 	Service         *v1alpha1.Service
 	// Running says which revision runs; Subject what its commit is.
 	Running, Subject string
 	Last             *v1alpha1.Release
-	LastState        State
+	LastState        phase.Phase
 	Lock             string
 }
 
@@ -110,9 +111,9 @@ func fleetOf(services []v1alpha1.Service, releases []v1alpha1.Release) *fleet {
 		service := &services[i]
 		own := byService[client.ObjectKeyFromObject(service)]
 		slices.SortFunc(own, newestFirst)
-		r := row{Namespace: service.Namespace, Name: service.Name, State: serviceState(service), Service: service, Running: service.Status.Running}
+		r := row{Namespace: service.Namespace, Name: service.Name, State: phase.OfService(service), Service: service, Running: service.Status.Running}
 		if len(own) > 0 {
-			r.Last, r.LastState = own[0], releaseState(own[0])
+			r.Last, r.LastState = own[0], phase.OfRelease(own[0])
 		}
 		if current := service.Status.Current; current != nil {
 			r.Subject = subjectOf(own, current.Commit)
@@ -123,9 +124,9 @@ func fleetOf(services []v1alpha1.Service, releases []v1alpha1.Release) *fleet {
 		f.Rows = append(f.Rows, r)
 		f.Needs = append(f.Needs, needsOf(service, own)...)
 		for _, release := range own {
-			if !ended(release) {
+			if !phase.Ended(release) {
 				f.Moving = append(f.Moving, movement{
-					Release: release, State: releaseState(release), Namespace: service.Namespace, Service: service.Name,
+					Release: release, State: phase.OfRelease(release), Namespace: service.Namespace, Service: service.Name,
 					Done: release.Status.Targets.Updated, Total: release.Status.Targets.Total,
 				})
 			}
@@ -161,21 +162,21 @@ func subjectOf(releases []*v1alpha1.Release, commit string) string {
 // needsOf lists what of a Service waits for a person.
 func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 	var list []need
-	add := func(rank int, state State, release, what, detail string) {
+	add := func(rank int, state phase.Phase, release, what, detail string) {
 		list = append(list, need{state, service.Namespace, service.Name, release, what, detail, rank})
 	}
 	ready := conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message
-	switch state := serviceState(service); state.Key {
+	switch state := phase.OfService(service); state.Key {
 	case "driftStorm":
 		add(0, state, "", "driftStorm", conditions.Get(service.Status.Conditions, v1alpha1.ConditionDriftStorm).Message)
 	case "failed", "degraded", "mixed", "adoption", "noTargets":
 		add(1, state, "", state.Key, ready)
 	}
 	for _, r := range releases {
-		if ended(r) {
+		if phase.Ended(r) {
 			continue
 		}
-		state, message := releaseState(r), conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).Message
+		state, message := phase.OfRelease(r), conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).Message
 		switch {
 		case notify.Gate(r) != "":
 			add(2, state, r.Name, "approval", message)
@@ -185,9 +186,9 @@ func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 			add(3, state, r.Name, "paused", message)
 		}
 	}
-	if last := lastEnded(releases); last != nil && (releaseState(last).Key == "failed" || releaseState(last).Key == "rolledBack") && last == newest(releases) {
+	if last := lastEnded(releases); last != nil && (phase.OfRelease(last).Key == "failed" || phase.OfRelease(last).Key == "rolledBack") && last == newest(releases) {
 		if len(list) == 0 || list[0].What != "failed" {
-			add(1, releaseState(last), last.Name, "lastFailed", conditions.Get(last.Status.Conditions, v1alpha1.ConditionSucceeded).Message)
+			add(1, phase.OfRelease(last), last.Name, "lastFailed", conditions.Get(last.Status.Conditions, v1alpha1.ConditionSucceeded).Message)
 		}
 	}
 	return list
@@ -202,7 +203,7 @@ func newest(releases []*v1alpha1.Release) *v1alpha1.Release {
 
 func lastEnded(releases []*v1alpha1.Release) *v1alpha1.Release {
 	for _, r := range releases {
-		if ended(r) {
+		if phase.Ended(r) {
 			return r
 		}
 	}
@@ -242,7 +243,7 @@ type fleetView struct {
 	Pager   pager
 	Filter  string
 	State   string
-	States  []State
+	States  []phase.Phase
 	Nothing bool
 }
 
@@ -254,7 +255,7 @@ func fleetPage(ctx context.Context, a *ask) (view, error) {
 	}
 	query := a.URL.Query()
 	filter, state := strings.ToLower(strings.TrimSpace(query.Get("q"))), query.Get("state")
-	var states []State
+	var states []phase.Phase
 	var rows []row
 	for _, r := range f.Rows {
 		if !slices.Contains(states, r.State) {

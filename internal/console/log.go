@@ -16,6 +16,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 type logView struct {
 	*subject
 	Release *v1alpha1.Release
-	State   State
+	State   phase.Phase
 	Lines   []logLine
 	// Earlier lines are left out.
 	Earlier int
@@ -121,12 +122,12 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	v := logView{subject: s, Release: release, State: releaseState(release)}
+	v := logView{subject: s, Release: release, State: phase.OfRelease(release)}
 	title := a.text("title.log", release.Name)
 	reader := a.logOf(release, s)
 	if reader == nil {
 		v.Trouble = "log.none"
-		if a.console.Depot != nil && !ended(release) {
+		if a.console.Depot != nil && !phase.Ended(release) {
 			v.Trouble, v.Grows = "log.notYet", true
 		}
 		return view{Title: title, Topic: s.Topic(), Parts: []part{{"log-head", "log-head", v}, {"log-body", "log-body", v}}}, nil
@@ -137,8 +138,8 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 		if lines, more, v.Grows, err = readNow(ctx, reader); err != nil {
 			v.Trouble = "log.trouble"
 			if errors.Is(err, depot.ErrNotFound) {
-				v.Trouble, v.Grows = "log.notYet", !ended(release)
-				if ended(release) {
+				v.Trouble, v.Grows = "log.notYet", !phase.Ended(release)
+				if phase.Ended(release) {
 					v.Trouble = "log.none"
 				}
 			}
@@ -236,7 +237,7 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 				_ = out.send("", "gone", struct{}{})
 				return
 			}
-			if reader == nil && ended(release) && (release.Status.Build == nil || release.Status.Build.Job == "") || reader != nil && ended(release) {
+			if reader == nil && phase.Ended(release) && (release.Status.Build == nil || release.Status.Build.Job == "") || reader != nil && phase.Ended(release) {
 				_ = out.send("", "end", struct{}{})
 				return
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -36,35 +37,35 @@ func released(sequence int64, reason string, ago time.Duration) *v1alpha1.Releas
 func TestStatesOfReleases(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(r *v1alpha1.Release)
-		want   State
+		want   phase.Phase
 	}{
-		"just made": {func(*v1alpha1.Release) {}, queued},
+		"just made": {func(*v1alpha1.Release) {}, phase.Queued},
 		"being built": {func(r *v1alpha1.Release) {
 			conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionResolved, "S", "")
-		}, building},
+		}, phase.Building},
 		"a lock holds it": {func(r *v1alpha1.Release) {
 			conditions.False(&r.Status.Conditions, 1, v1alpha1.ConditionReady, v1alpha1.ReasonLocked, "")
-		}, held},
+		}, phase.Held},
 		"rolled out": {func(r *v1alpha1.Release) {
 			conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionPublished, "S", "")
-		}, rolling},
-		"paused":          {func(r *v1alpha1.Release) { r.Spec.Paused = true }, paused},
-		"on its way back": {func(r *v1alpha1.Release) { r.Spec.Paused, r.Status.Rollback = true, &v1alpha1.RollbackStatus{} }, rollingBack},
+		}, phase.Rolling},
+		"paused":          {func(r *v1alpha1.Release) { r.Spec.Paused = true }, phase.Paused},
+		"on its way back": {func(r *v1alpha1.Release) { r.Spec.Paused, r.Status.Rollback = true, &v1alpha1.RollbackStatus{} }, phase.RollingBack},
 		"waits for approval": {func(r *v1alpha1.Release) {
 			r.Status.Step = &v1alpha1.StepStatus{Index: 1}
 			conditions.False(&r.Status.Conditions, 1, v1alpha1.ConditionReady, v1alpha1.ReasonAwaitingApproval, "")
-		}, awaiting},
+		}, phase.Awaiting},
 		"succeeded": {func(r *v1alpha1.Release) {
 			conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionFinished, v1alpha1.ReasonSucceeded, "")
-		}, succeeded},
+		}, phase.Succeeded},
 		"ended in a way of a later version": {func(r *v1alpha1.Release) {
 			conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionFinished, "Vanished", "")
-		}, unknown},
+		}, phase.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := released(1, "", 0)
 			c.change(r)
-			NewWithT(t).Expect(releaseState(r)).To(Equal(c.want))
+			NewWithT(t).Expect(phase.OfRelease(r)).To(Equal(c.want))
 		})
 	}
 }

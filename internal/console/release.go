@@ -15,6 +15,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/notify"
+	"github.com/slipway-dev/slipway/internal/phase"
 	"github.com/slipway-dev/slipway/internal/rollout"
 )
 
@@ -36,7 +37,7 @@ var stageConditions = []struct{ key, condition string }{
 
 // stagesOf is the way of a Release, with where it is. It is pure.
 func stagesOf(release *v1alpha1.Release) []stage {
-	over, state := ended(release), releaseState(release)
+	over, state := phase.Ended(release), phase.OfRelease(release)
 	var list []stage
 	now := true
 	for _, s := range stageConditions {
@@ -102,7 +103,7 @@ func batchesOf(release *v1alpha1.Release, targets []v1alpha1.Target) (batches []
 		b := &batches[index[row.Target.Spec.Wave]]
 		b.Targets = append(b.Targets, row)
 		switch {
-		case row.State == well:
+		case row.State == phase.Well:
 			b.Done++
 		case row.State.Tone == "bad":
 			b.Failed++
@@ -120,7 +121,7 @@ func belongs(release *v1alpha1.Release, target *v1alpha1.Target) bool {
 type releaseView struct {
 	*subject
 	Release  *v1alpha1.Release
-	State    State
+	State    phase.Phase
 	Stages   []stage
 	Batches  []batch
 	Waiting  []targetRow
@@ -156,19 +157,19 @@ var nexts = map[string]bool{
 
 // troubleOf says what is wrong with a Release; nil if nothing is. It is pure.
 func troubleOf(release *v1alpha1.Release, targets []v1alpha1.Target) *trouble {
-	state, status := releaseState(release), &release.Status
+	state, status := phase.OfRelease(release), &release.Status
 	reason := conditions.Get(status.Conditions, v1alpha1.ConditionReady)
-	if ended(release) {
+	if phase.Ended(release) {
 		reason = conditions.Get(status.Conditions, v1alpha1.ConditionSucceeded)
 	}
 	switch {
 	case state.Key == "failed", state.Key == "rolledBack", state.Key == "rollingBack", reason.Reason == v1alpha1.ReasonHookUnknown:
-	case !ended(release) && len(status.Failures) > 0:
+	case !phase.Ended(release) && len(status.Failures) > 0:
 	default:
 		return nil
 	}
 	t := &trouble{What: reason.Message, Next: "default", Failures: status.Failures}
-	if status.Rollback != nil && !ended(release) {
+	if status.Rollback != nil && !phase.Ended(release) {
 		t.What = status.Rollback.Message
 	}
 	if nexts[reason.Reason] {
@@ -209,16 +210,16 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		return view{}, err
 	}
 	v := releaseView{
-		subject: s, Release: release, State: releaseState(release), Stages: stagesOf(release), Gate: notify.Gate(release),
+		subject: s, Release: release, State: phase.OfRelease(release), Stages: stagesOf(release), Gate: notify.Gate(release),
 		Message: conditions.Get(release.Status.Conditions, v1alpha1.ConditionReady).Message, Done: release.Status.Targets.Updated, Total: release.Status.Targets.Total,
 		HasLog: release.Status.Build != nil && release.Status.Build.Job != "", Approved: release.Spec.Approvals,
 	}
-	if ended(release) {
+	if phase.Ended(release) {
 		v.Message = conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded).Message
 	}
 	v.Trouble = troubleOf(release, s.Targets)
 	holder := s.Service.Status.Rolling
-	if !ended(release) || holder != nil && holder.UID == v1alpha1.UID(release.UID) {
+	if !phase.Ended(release) || holder != nil && holder.UID == v1alpha1.UID(release.UID) {
 		v.Batches, v.Waiting = batchesOf(release, s.Targets)
 	} else {
 		v.Batches, _ = batchesOf(release, s.Targets)
@@ -235,11 +236,11 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 
 // before is the commit that ran before a Release, as far as that is known.
 func before(s *subject, release *v1alpha1.Release) string {
-	if current := s.Running(); current != nil && !ended(release) && current.UID != v1alpha1.UID(release.UID) {
+	if current := s.Running(); current != nil && !phase.Ended(release) && current.UID != v1alpha1.UID(release.UID) {
 		return current.Commit
 	}
 	for _, r := range s.Releases {
-		if r.Status.Sequence < release.Status.Sequence && releaseState(r).Key == "succeeded" {
+		if r.Status.Sequence < release.Status.Sequence && phase.OfRelease(r).Key == "succeeded" {
 			return r.Status.Commit
 		}
 	}
@@ -251,7 +252,7 @@ func (v *releaseView) inFlight() int {
 	n := 0
 	for i := range v.Batches {
 		for _, row := range v.Batches[i].Targets {
-			if d := row.Target.Status.Delivery; row.State != well && (d == nil || d.Fence != row.Target.Spec.Fence || d.Outcome == "") {
+			if d := row.Target.Status.Delivery; row.State != phase.Well && (d == nil || d.Fence != row.Target.Spec.Fence || d.Outcome == "") {
 				n++
 			}
 		}
@@ -266,7 +267,7 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 	command := func(field, value string) string {
 		return fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{%q:%s}}'`, namespace, release.Name, field, value)
 	}
-	if ended(release) {
+	if phase.Ended(release) {
 		if release.Status.Commit != "" && (v.Running() == nil || v.Running().Commit != release.Status.Commit) {
 			again := a.permit(ctx, button{
 				Verb: "again", Path: v.Path() + "/plan", Method: "POST", Values: []any{short(release.Status.Commit)},

@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/gitsource"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 // annotationAsked keeps what a person named, where the Release is of the commit that it was when it was reviewed.
@@ -116,7 +117,7 @@ func (a *ask) reviewed(ctx context.Context, v *newView) {
 func typical(releases []*v1alpha1.Release) time.Duration {
 	var took []time.Duration
 	for _, r := range releases {
-		if releaseState(r).Key == "succeeded" && r.Status.StartTime != nil && r.Status.CompletionTime != nil {
+		if phase.OfRelease(r).Key == "succeeded" && r.Status.StartTime != nil && r.Status.CompletionTime != nil {
 			took = append(took, r.Status.CompletionTime.Sub(r.Status.StartTime.Time))
 		}
 	}

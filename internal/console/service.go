@@ -16,6 +16,7 @@ import (
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 const (
@@ -31,7 +32,7 @@ const commitsLimit = 3 * time.Second
 // subject is a Service with its Releases and hosts, as its pages need it.
 type subject struct {
 	Service  *v1alpha1.Service
-	State    State
+	State    phase.Phase
 	Verdict  string
 	Releases []*v1alpha1.Release
 	Targets  []v1alpha1.Target
@@ -49,7 +50,7 @@ func (s *subject) Running() *v1alpha1.ReleaseRecord { return s.Service.Status.Cu
 // Active is the Release that is under way; nil if none is.
 func (s *subject) Active() *v1alpha1.Release {
 	for _, r := range s.Releases {
-		if !ended(r) {
+		if !phase.Ended(r) {
 			return r
 		}
 	}
@@ -65,7 +66,7 @@ func (a *ask) subject(ctx context.Context, namespace, name string) (*subject, er
 	if err := a.console.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &service); err != nil {
 		return nil, err
 	}
-	s := &subject{Service: &service, State: serviceState(&service), Verdict: conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message}
+	s := &subject{Service: &service, State: phase.OfService(&service), Verdict: conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message}
 	var releases v1alpha1.ReleaseList
 	if err := a.console.Cache.List(ctx, &releases, client.InNamespace(namespace), client.MatchingFields{ServiceField: name}); err != nil {
 		return nil, fmt.Errorf("read the Releases: %w", err)
@@ -156,7 +157,7 @@ type conditionRow struct{ Type, Message string }
 // releaseRow is one line in a list of Releases.
 type releaseRow struct {
 	*v1alpha1.Release
-	State State
+	State phase.Phase
 	Took  time.Duration
 }
 
@@ -182,7 +183,7 @@ func requester(r *v1alpha1.Release) string {
 func rowsOf(releases []*v1alpha1.Release) []releaseRow {
 	var rows []releaseRow
 	for _, r := range releases {
-		row := releaseRow{Release: r, State: releaseState(r)}
+		row := releaseRow{Release: r, State: phase.OfRelease(r)}
 		if r.Status.CompletionTime != nil && r.Status.StartTime != nil {
 			row.Took = r.Status.CompletionTime.Sub(r.Status.StartTime.Time)
 		}
@@ -320,7 +321,7 @@ func earlier(s *subject) []*v1alpha1.Release {
 		seen[current.Digest] = true
 	}
 	for _, r := range s.Releases {
-		if !ended(r) || releaseState(r).Key != "succeeded" || r.Status.Artifact == nil || seen[r.Status.Artifact.Digest] {
+		if !phase.Ended(r) || phase.OfRelease(r).Key != "succeeded" || r.Status.Artifact == nil || seen[r.Status.Artifact.Digest] {
 			continue
 		}
 		seen[r.Status.Artifact.Digest] = true

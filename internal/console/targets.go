@@ -14,12 +14,13 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/phase"
 )
 
 // targetRow is one host.
 type targetRow struct {
 	Target  *v1alpha1.Target
-	State   State
+	State   phase.Phase
 	Message string
 	Running string
 }
@@ -36,7 +37,7 @@ func targetRows(targets []v1alpha1.Target) []targetRow {
 	rows := make([]targetRow, 0, len(targets))
 	for i := range targets {
 		target := &targets[i]
-		row := targetRow{Target: target, State: targetState(target), Message: conditions.Get(target.Status.Conditions, v1alpha1.ConditionReady).Message}
+		row := targetRow{Target: target, State: phase.OfTarget(target), Message: conditions.Get(target.Status.Conditions, v1alpha1.ConditionReady).Message}
 		if target.Status.Running != nil {
 			row.Running = target.Status.Running.Label
 		}
@@ -83,7 +84,7 @@ type targetsView struct {
 	Pager  pager
 	Filter string
 	State  string
-	States []State
+	States []phase.Phase
 }
 
 // targetsPage lists all hosts.
@@ -95,7 +96,7 @@ func targetsPage(ctx context.Context, a *ask) (view, error) {
 	visible := map[string]bool{}
 	query := a.URL.Query()
 	filter, state := strings.ToLower(strings.TrimSpace(query.Get("q"))), query.Get("state")
-	var states []State
+	var states []phase.Phase
 	var rows []targetRow
 	for _, row := range targetRows(list.Items) {
 		target := row.Target
