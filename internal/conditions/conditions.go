@@ -7,6 +7,7 @@ package conditions
 import (
 	"context"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -117,4 +118,18 @@ func Shorten(text string, limit int) string {
 		cut--
 	}
 	return text[:cut] + "…"
+}
+
+// OneLine makes one line of plain text of what people wrote: without what steers a terminal, a chat or the direction of text.
+func OneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "�"))
+	return strings.Join(strings.Fields(text), " ")
 }

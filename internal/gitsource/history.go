@@ -10,8 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
@@ -21,7 +21,7 @@ const (
 	// listLimit bounds how long that may take.
 	listLimit = 20 * time.Second
 	// maxText bounds a subject or a name.
-	maxText = 200
+	maxText = 250
 	// commitFields are separated by a byte that git leaves out of none of them, and that is taken out below.
 	commitFields = "%x1f%H%x1f%cI%x1f%an%x1f%s%x1e"
 )
@@ -122,20 +122,6 @@ func bounded(n int) int { return max(1, min(n, maxListed)) }
 // commitOf reads id, time, author and subject.
 func commitOf(fields []string) depot.Commit {
 	at, _ := time.Parse(time.RFC3339, fields[1])
-	return depot.Commit{ID: fields[0], Time: at, Author: oneLine(fields[2]), Subject: oneLine(fields[3])}
-}
-
-// oneLine makes plain text of what somebody wrote into a commit.
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	runes := []rune(strings.Join(strings.Fields(text), " "))
-	return string(runes[:min(len(runes), maxText)])
+	plain := func(text string) string { return conditions.Shorten(conditions.OneLine(text), maxText) }
+	return depot.Commit{ID: fields[0], Time: at, Author: plain(fields[2]), Subject: plain(fields[3])}
 }

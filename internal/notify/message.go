@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
@@ -70,19 +69,8 @@ func MessageOf(release *v1alpha1.Release, s *v1alpha1.NotificationStatus, consol
 	return m
 }
 
-// line is a text of people in one line, without what a terminal or a chat would take for more than text.
-func line(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "�"))
-	return conditions.Shorten(strings.Join(strings.Fields(text), " "), 1000)
-}
+// line is a text of people in one line of bounded length.
+func line(text string) string { return conditions.Shorten(conditions.OneLine(text), 1000) }
 
 var words = map[string]string{
 	string(v1alpha1.NotifyStarted): "is being released", string(v1alpha1.NotifySucceeded): "was released",

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
 )
 
 // failedAfter is how many attempts in a row may fail before a host counts as failed.
@@ -98,7 +99,7 @@ func Names(faults []Fault) string {
 	var reasons []string
 	hosts := map[string][]string{}
 	for _, f := range faults {
-		reason := shorten(f.Reason, length)
+		reason := conditions.Shorten(f.Reason, length)
 		if hosts[reason] == nil {
 			reasons = append(reasons, reason)
 		}

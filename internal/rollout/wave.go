@@ -7,16 +7,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
 )
 
 // NewWave records a plan's members under a number.
 func NewWave(number int64, plan Plan) *v1alpha1.Wave {
-	wave := &v1alpha1.Wave{Number: number, Reason: shorten(plan.Reason, 1024)}
+	wave := &v1alpha1.Wave{Number: number, Reason: conditions.Shorten(plan.Reason, 1024)}
 	for _, member := range plan.Members {
 		index := indexOf(wave.Records, &member.Record)
 		if index < 0 {
@@ -102,11 +102,4 @@ func byName(targets []v1alpha1.Target) map[string]int {
 		index[targets[i].Name] = i
 	}
 	return index
-}
-
-func shorten(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit-3], "") + "..."
 }
