@@ -15,7 +15,7 @@ needed=(
   git=git make=make curl=curl openssl=openssl flock=util-linux setpriv=util-linux dash=dash
 )
 
-[ "${1-}" != test ] || needed+=(ansible-playbook=ansible-core chromium-headless-shell=chromium-headless-shell fc-list=fontconfig)
+[ "${1-}" != test ] || needed+=(ansible-playbook=ansible-core chromium-headless-shell=chromium-headless-shell fc-list=fontconfig npm=npm)
 
 missing=()
 for pair in "${needed[@]}"; do
@@ -24,6 +24,7 @@ for pair in "${needed[@]}"; do
   [[ " ${missing[*]-} " == *" $package "* ]] || missing+=("$package")
 done
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+[ "${1-}" != test ] || [ -e /usr/share/fonts/truetype/vlgothic ] || missing+=(fonts-vlgothic) # for Japanese on pictures of the Console
 
 if ! command -v go >/dev/null; then
   say "Go is not installed: install Go $(sed -n 's/^go //p' "$(dirname "$0")/../go.mod") or newer and run this again."

@@ -14,6 +14,9 @@ import (
 // figuresOver is the time that the figures speak of.
 const figuresOver = 30 * 24 * time.Hour
 
+// timelineWidth is how long the line is on which Releases stand, timelineMark how wide the mark of one.
+const timelineWidth, timelineMark = 280, 11
+
 // figures are the four that DORA found to tell teams apart (https://dora.dev/guides/dora-metrics-four-keys/), of one Service,
 // from the Releases that are kept.
 type figures struct {
@@ -28,7 +31,7 @@ type figures struct {
 	FailureRate int
 	// Restore is the median from a failure to the next success; 0 if there was none.
 	Restore time.Duration
-	// Bars are the Releases of the time, the oldest first: where each is on a line, in thousandths, and how it ended.
+	// Bars are the Releases of the time, the oldest first: where each is on a line of timelineWidth, and how it ended.
 	Bars []bar
 }
 
@@ -73,7 +76,7 @@ func figuresOf(releases []*v1alpha1.Release, now time.Time) *figures {
 			first = end
 		}
 		f.Releases++
-		f.Bars = append(f.Bars, bar{X: int(1000 * end.Sub(since) / figuresOver), State: state, Name: r.Name, Path: "/r/" + r.Namespace + "/" + r.Name})
+		f.Bars = append(f.Bars, bar{X: int(timelineWidth * end.Sub(since) / figuresOver), State: state, Name: r.Name, Path: "/r/" + r.Namespace + "/" + r.Name})
 	}
 	spread(f.Bars)
 	if f.Releases > 0 {
@@ -87,11 +90,10 @@ func figuresOf(releases []*v1alpha1.Release, now time.Time) *figures {
 
 // spread keeps marks on the timeline from lying on each other, where there is room.
 func spread(bars []bar) {
-	const apart = 16
-	limit := 1000
+	limit := timelineWidth
 	for i := range slices.Backward(bars) {
 		bars[i].X = max(min(bars[i].X, limit), 0)
-		limit = bars[i].X - apart
+		limit = bars[i].X - timelineMark
 	}
 }
 

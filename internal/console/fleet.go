@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,7 +40,10 @@ type need struct {
 	// What is the rest of a key below "needs.".
 	What   string
 	Detail string
-	rank   int
+	// By asked for it, Since is when it began; empty if that is not known.
+	By    string
+	Since metav1.Time
+	rank  int
 }
 
 // Link to where it can be seen to.
@@ -65,9 +69,11 @@ type row struct {
 	Service         *v1alpha1.Service
 	// Running says which revision runs; Subject what its commit is.
 	Running, Subject string
-	Last             *v1alpha1.Release
-	LastState        phase.Phase
-	Lock             string
+	// Mixed is what runs on how many hosts, where that is not the same.
+	Mixed     []running
+	Last      *v1alpha1.Release
+	LastState phase.Phase
+	Lock      string
 }
 
 // fleet reads what there is. It is read once for each page.
@@ -162,8 +168,12 @@ func subjectOf(releases []*v1alpha1.Release, commit string) string {
 // needsOf lists what of a Service waits for a person.
 func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 	var list []need
-	add := func(rank int, state phase.Phase, release, what, detail string) {
-		list = append(list, need{state, service.Namespace, service.Name, release, what, detail, rank})
+	add := func(rank int, state phase.Phase, release, what, detail string) *need {
+		list = append(list, need{State: state, Namespace: service.Namespace, Service: service.Name, Release: release, What: what, Detail: detail, rank: rank})
+		return &list[len(list)-1]
+	}
+	since := func(n *need, r *v1alpha1.Release) {
+		n.By, n.Since = requester(r), conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).LastTransitionTime
 	}
 	ready := conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message
 	switch state := phase.OfService(service); state.Key {
@@ -179,16 +189,20 @@ func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 		state, message := phase.OfRelease(r), conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).Message
 		switch {
 		case notify.Gate(r) != "":
-			add(2, state, r.Name, "approval", message)
+			since(add(2, state, r.Name, "approval", message), r)
 		case conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonHookUnknown:
-			add(1, state, r.Name, "hook", message)
+			since(add(1, state, r.Name, "hook", message), r)
 		case r.Spec.Paused:
-			add(3, state, r.Name, "paused", message)
+			since(add(3, state, r.Name, "paused", message), r)
 		}
 	}
 	if last := lastEnded(releases); last != nil && (phase.OfRelease(last).Key == "failed" || phase.OfRelease(last).Key == "rolledBack") && last == newest(releases) {
 		if len(list) == 0 || list[0].What != "failed" {
-			add(1, phase.OfRelease(last), last.Name, "lastFailed", conditions.Get(last.Status.Conditions, v1alpha1.ConditionSucceeded).Message)
+			n := add(1, phase.OfRelease(last), last.Name, "lastFailed", conditions.Get(last.Status.Conditions, v1alpha1.ConditionSucceeded).Message)
+			n.By = requester(last)
+			if last.Status.CompletionTime != nil {
+				n.Since = *last.Status.CompletionTime
+			}
 		}
 	}
 	return list
@@ -239,6 +253,8 @@ func pageOf[T any](a *ask, list []T) ([]T, pager) {
 }
 
 type fleetView struct {
+	// Heading stands above the filter.
+	Heading string
 	Rows    []row
 	Pager   pager
 	Filter  string
@@ -267,12 +283,33 @@ func fleetPage(ctx context.Context, a *ask) (view, error) {
 		rows = append(rows, r)
 	}
 	shownRows, p := pageOf(a, rows)
+	for i := range shownRows {
+		if err := a.mixed(ctx, &shownRows[i]); err != nil {
+			return view{}, err
+		}
+	}
 	return view{Title: a.text("title.fleet"), Parts: []part{
-		{"needs", "needs", f.Needs},
-		{"moving", "moving", f.Moving},
-		{"filter", "filter", fleetView{Filter: query.Get("q"), State: state, States: states}},
-		{"services", "services", fleetView{Rows: shownRows, Pager: p, Filter: query.Get("q"), State: state, Nothing: len(f.Rows) == 0}},
+		{"needs", "needs", f.Needs, across},
+		{"moving", "moving", f.Moving, across},
+		{"filter", "filter", fleetView{Filter: query.Get("q"), State: state, States: states}, across},
+		{"services", "services", fleetView{Rows: shownRows, Pager: p, Filter: query.Get("q"), State: state, Nothing: len(f.Rows) == 0}, across},
 	}}, nil
+}
+
+// mixed finds out what runs where, if that is not the same everywhere.
+func (a *ask) mixed(ctx context.Context, r *row) error {
+	if r.State != phase.Mixed && r.State != phase.Rolling && r.State != phase.RollingBack {
+		return nil
+	}
+	var targets v1alpha1.TargetList
+	err := a.console.Cache.List(ctx, &targets, client.InNamespace(r.Namespace), client.MatchingFields{ServiceField: r.Name}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("read the Targets: %w", err)
+	}
+	if runs := runningOn(targets.Items); len(runs) > 1 {
+		r.Mixed = runs
+	}
+	return nil
 }
 
 // text is a phrase in the language of who asks.

@@ -84,7 +84,15 @@ type house struct {
 }
 
 func newHouse(t *testing.T) *house {
-	h := &house{WithT: NewWithT(t), t: t, c: env.Client(t), depot: &shelf{}, mine: env.Namespace(t), theirs: env.Namespace(t)}
+	shelf := &shelf{}
+	h := newHouseOf(t, shelf, shelf)
+	h.furnish()
+	return h
+}
+
+// newHouseOf has no Services yet; logs are those of the shelf.
+func newHouseOf(t *testing.T, files depot.Reader, shelf *shelf) *house {
+	h := &house{WithT: NewWithT(t), t: t, c: env.Client(t), depot: shelf}
 	config := env.Console(t)
 	httpClient, err := rest.HTTPClientFor(config)
 	h.Expect(err).NotTo(HaveOccurred())
@@ -93,7 +101,7 @@ func newHouse(t *testing.T) *house {
 	objects, err := cache.New(config, cache.Options{Scheme: env.Scheme(), Mapper: mapper, HTTPClient: httpClient, ByObject: CacheOptions()})
 	h.Expect(err).NotTo(HaveOccurred())
 	h.console, err = New(Options{
-		Address: "127.0.0.1:0", Environment: "test", Cache: objects, Config: config, Direct: env.ClientFor(t, config), Mapper: mapper, Scheme: env.Scheme(), Depot: h.depot,
+		Address: "127.0.0.1:0", Environment: "test", Cache: objects, Config: config, Direct: env.ClientFor(t, config), Mapper: mapper, Scheme: env.Scheme(), Depot: files,
 		Link: &Identity{Name: "operator", Groups: []string{everybody}}, Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	h.Expect(err).NotTo(HaveOccurred())
@@ -109,6 +117,12 @@ func newHouse(t *testing.T) *house {
 		cancel()
 		h.Eventually(ended, "20s").Should(Receive())
 	})
+	return h
+}
+
+// furnish makes two namespaces with a Service each.
+func (h *house) furnish() {
+	h.mine, h.theirs = env.Namespace(h.t), env.Namespace(h.t)
 	for _, namespace := range []string{h.mine, h.theirs} {
 		service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "blog"}}
 		service.Spec.Source.Git.URL = "https://git.example.com/blog.git"
@@ -117,9 +131,8 @@ func newHouse(t *testing.T) *house {
 		service.Spec.SSH = v1alpha1.SSHSpec{User: "deploy", KeySecretRef: v1alpha1.LocalReference{Name: "key"}, HostKeys: v1alpha1.HostKeys{Policy: v1alpha1.HostKeysFirstUse}}
 		service.Spec.Deploy.Path = "/srv/www/blog"
 		service.Spec.Lock = &v1alpha1.Lock{Reason: hostile}
-		h.Expect(h.c.Create(t.Context(), service)).To(Succeed())
+		h.Expect(h.c.Create(h.t.Context(), service)).To(Succeed())
 	}
-	return h
 }
 
 // release makes a Release that has got so far.

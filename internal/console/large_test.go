@@ -98,7 +98,7 @@ func largeHouse(g *WithT) (http.Handler, *http.Cookie) {
 	g.Expect(err).NotTo(HaveOccurred())
 	all := &user{Identity: Identity{Name: "alice"}, clock: c.Clock, may: map[permission]verdict{}}
 	c.users.known["alice\n"] = all
-	for _, p := range []permission{{"", "list", "services"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}} {
+	for _, p := range []permission{{"", "list", "services"}, {"", "create", "releases"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}} {
 		all.may[p] = verdict{true, noon.AddDate(1, 0, 0)}
 	}
 	return c.Handler(), &http.Cookie{Name: c.cookieName(), Value: c.sessions.begin(all.Identity)}

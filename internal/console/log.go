@@ -130,7 +130,7 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 		if a.console.Depot != nil && !phase.Ended(release) {
 			v.Trouble, v.Grows = "log.notYet", true
 		}
-		return view{Title: title, Topic: s.Topic(), Parts: []part{{"log-head", "log-head", v}, {"log-body", "log-body", v}}}, nil
+		return view{Title: title, Topic: s.Topic(), Parts: []part{{"log-head", "log-head", v, across}, {"log-body", "log-body", v, across}}}, nil
 	}
 	v.Job = release.Status.Build.Job
 	for more := true; more; {
@@ -155,7 +155,7 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 		v.Earlier, v.Lines = v.Earlier+extra, v.Lines[extra:]
 	}
 	v.Resume = reader.place()
-	return view{Title: title, Topic: s.Topic(), Still: true, Parts: []part{{"log-head", "log-head", v}, {"log-body", "log-body", v}}}, nil
+	return view{Title: title, Topic: s.Topic(), Still: true, Parts: []part{{"log-head", "log-head", v, across}, {"log-body", "log-body", v, across}}}, nil
 }
 
 // readNow does not wait for a log to grow.

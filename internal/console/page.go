@@ -33,7 +33,18 @@ type view struct {
 type part struct {
 	ID, Template string
 	Data         any
+	// Place on the page.
+	Place place
 }
+
+// place is where a part stands: over the whole width, or below that beside the others, where the window is wide.
+type place int
+
+const (
+	across place = iota
+	mainColumn
+	sideColumn
+)
 
 // ask is one request for a page, by a user.
 type ask struct {
@@ -51,15 +62,18 @@ type pageFunc func(ctx context.Context, a *ask) (view, error)
 
 // frame is what the layout is made of.
 type frame struct {
-	Title       string
-	Parts       []template.HTML
-	Environment string
-	User        *Identity
-	Needs       int
-	Path        string
-	Stale       time.Time
-	Still       bool
-	Now         time.Time
+	Title string
+	// Parts by their place.
+	Parts, Main, Side []template.HTML
+	Environment       string
+	User              *Identity
+	Needs             int
+	Path              string
+	Stale             time.Time
+	Still             bool
+	Now               time.Time
+	// May is how many Services the user may release; 0 if none, or if that is not known.
+	May int
 }
 
 // page adds a page. Who asks for events at its address gets its parts whenever they change.
@@ -86,9 +100,16 @@ func (c *Console) page(pattern string, make pageFunc) {
 			return
 		}
 		f := c.frame(ctx, a, v.Title)
-		f.Still = v.Still
-		for _, p := range parts {
-			f.Parts = append(f.Parts, p.html)
+		f.Still, f.May = v.Still, a.mayRelease(ctx)
+		for i, p := range parts {
+			switch v.Parts[i].Place {
+			case mainColumn:
+				f.Main = append(f.Main, p.html)
+			case sideColumn:
+				f.Side = append(f.Side, p.html)
+			default:
+				f.Parts = append(f.Parts, p.html)
+			}
 		}
 		c.write(w, r, http.StatusOK, "layout", f)
 	})
@@ -179,12 +200,19 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, code int, name s
 // shown is a frame with what the browser asked for.
 type shown struct {
 	frame
-	Theme string
+	// Theme is light, dark or auto; Other is what one click changes it to.
+	Theme, Other string
+	// NoKeys turns single keys off.
+	NoKeys bool
 }
 
 func withRequest(r *http.Request, data any) any {
 	if f, is := data.(frame); is {
-		return shown{f, themeOf(r)}
+		s := shown{frame: f, Theme: themeOf(r), Other: "dark", NoKeys: keysOf(r) == "off"}
+		if s.Theme == "dark" {
+			s.Other = "light"
+		}
+		return s
 	}
 	return data
 }

@@ -5,6 +5,7 @@ package console
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,7 +85,7 @@ func TestFourFigures(t *testing.T) {
 	g.Expect(f.LeadTime).To(Equal(time.Hour))
 	g.Expect(f.Restore).To(Equal(3 * day))
 	for i := 1; i < len(f.Bars); i++ {
-		g.Expect(f.Bars[i].X-f.Bars[i-1].X).To(BeNumerically(">=", 16), "no mark hides another")
+		g.Expect(f.Bars[i].X-f.Bars[i-1].X).To(BeNumerically(">=", timelineMark), "no mark hides another")
 	}
 	g.Expect(figuresOf(nil, noon).Releases).To(BeZero())
 }
@@ -138,22 +139,61 @@ func trouble2(what string, fresh, old, unavailable int32, next string) trouble {
 	return trouble{What: what, New: fresh, Old: old, Unavailable: unavailable, Next: next}
 }
 
+// way says where a Release is on its way: a station with what it is and how many hosts.
+func way(r *v1alpha1.Release, batches []batch, waiting int) (list []string) {
+	for _, s := range stagesOf(r, batches, waiting) {
+		text := s.Key
+		if s.Number > 0 {
+			text += fmt.Sprintf(" %d–%d", s.Number, s.To)
+		}
+		if s.Of > 0 {
+			text += fmt.Sprintf(" %d/%d", s.Done, s.Of)
+		}
+		list = append(list, strings.TrimSpace(text+" "+s.Is))
+	}
+	return list
+}
+
 func TestTheWayOfARelease(t *testing.T) {
 	g := NewWithT(t)
-	r := released(1, "", 0)
-	is := func() (list []string) {
-		for _, s := range stagesOf(r) {
-			list = append(list, s.Is)
-		}
-		return list
-	}
-	g.Expect(is()).To(Equal([]string{"now", "", "", "", "", ""}))
+	r := released(2, "", 0)
+	g.Expect(way(r, nil, 3)).To(Equal([]string{"build now", "rollOut", "verify", "done"}))
 	for _, c := range []string{v1alpha1.ConditionResolved, v1alpha1.ConditionBuilt, v1alpha1.ConditionPublished} {
 		conditions.True(&r.Status.Conditions, 1, c, "S", "")
 	}
-	g.Expect(is()).To(Equal([]string{"done", "done", "done", "now", "", ""}))
+	g.Expect(way(r, nil, 3)).To(Equal([]string{"build done", "rollOut now", "verify", "done"}))
+	batches, waiting := batchesOf(r, []v1alpha1.Target{host("web-1", r, 1, true), host("web-2", r, 2, true), host("web-3", r, 2, false), host("web-4", nil, 0, false)})
+	g.Expect(way(r, batches, len(waiting))).To(Equal([]string{"build done", "batch 1–1 1/1 done", "batch 2–2 1/2 bad", "rest 0/1", "verify", "done"}))
+
+	conditions.False(&r.Status.Conditions, 1, v1alpha1.ConditionReady, v1alpha1.ReasonAwaitingApproval, "")
+	r.Status.Step = &v1alpha1.StepStatus{Index: 1}
+	g.Expect(way(r, batches[:1], 3)).To(Equal([]string{"build done", "batch 1–1 1/1 done", "approval now", "rest 0/3", "verify", "done"}))
+	g.Expect(way(r, nil, 4)).To(Equal([]string{"build done", "approval now", "rollOut", "verify", "done"}))
+
 	conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionFinished, v1alpha1.ReasonRolledBack, "")
-	g.Expect(is()).To(Equal([]string{"done", "done", "done", "bad", "", "bad"}))
+	g.Expect(way(r, nil, 4)).To(Equal([]string{"build done", "rollOut bad", "verify", "done bad"}), "its hosts have gone back to the Release before")
+
+	many := released(3, v1alpha1.ReasonSucceeded, 0)
+	for _, c := range []string{v1alpha1.ConditionPublished, v1alpha1.ConditionRolledOut, v1alpha1.ConditionVerified} {
+		conditions.True(&many.Status.Conditions, 1, c, "S", "")
+	}
+	var hosts []v1alpha1.Target
+	for i := range int64(8) {
+		hosts = append(hosts, host(fmt.Sprintf("web-%d", i), many, i+1, true))
+	}
+	batches, _ = batchesOf(many, hosts)
+	g.Expect(way(many, batches, 0)).To(Equal([]string{"build done", "batches 1–4 4/4 done", "batch 5–5 1/1 done", "batch 6–6 1/1 done", "batch 7–7 1/1 done", "batch 8–8 1/1 done", "verify done", "done done"}))
+	g.Expect(way(many, nil, 0)).To(Equal([]string{"build done", "rollOut done", "verify done", "done done"}), "its hosts have gone on to another Release")
+}
+
+func TestWhatRunsWhere(t *testing.T) {
+	g := NewWithT(t)
+	old, r := released(1, v1alpha1.ReasonSucceeded, time.Hour), released(2, "", 0)
+	hosts := []v1alpha1.Target{host("web-1", r, 2, true), host("web-2", old, 1, true), host("web-3", old, 1, true), host("web-4", nil, 0, false)}
+	for i := range hosts[:3] {
+		hosts[i].Status.Running.Label = "v" + hosts[i].Spec.Artifact.Release
+	}
+	g.Expect(runningOn(hosts)).To(Equal([]running{{"vblog-1", 2}, {"vblog-2", 1}}), "the most first; who runs nothing is not counted")
 }
 
 func TestWhatNeedsSomebody(t *testing.T) {

@@ -55,7 +55,7 @@ func activityPage(ctx context.Context, a *ask) (view, error) {
 	}
 	slices.SortStableFunc(deeds, func(a, b deed) int { return cmp.Compare(b.Time.UnixNano(), a.Time.UnixNano()) })
 	shownDeeds, p := pageOf(a, deeds)
-	return view{Title: a.text("title.activity"), Parts: []part{{"activity", "activity", activityView{shownDeeds, p}}}}, nil
+	return view{Title: a.text("title.activity"), Parts: []part{{"activity", "activity", activityView{shownDeeds, p}, across}}}, nil
 }
 
 // right is what somebody may do in a namespace.
@@ -88,11 +88,39 @@ func mePage(ctx context.Context, a *ask) (view, error) {
 			Lock: may("patch", "services"), Pass: may("override", "releases"),
 		})
 	}
-	return view{Title: a.text("title.me"), Parts: []part{{"me", "me", v}}}, nil
+	return view{Title: a.text("title.me"), Parts: []part{{"me", "me", v, across}}}, nil
+}
+
+// maxAsked bounds for how many namespaces the cluster is asked only to say how much somebody may.
+const maxAsked = 50
+
+// mayRelease counts the Services that the user may release; 0 if that would take too many questions.
+func (a *ask) mayRelease(ctx context.Context) int {
+	f, err := a.fleet(ctx)
+	if err != nil {
+		return 0
+	}
+	if a.user.allowed(ctx, permission{"", "create", "releases"}) {
+		return len(f.Rows)
+	}
+	services := map[string]int{}
+	for i := range f.Rows {
+		services[f.Rows[i].Namespace]++
+	}
+	if len(services) > maxAsked {
+		return 0
+	}
+	may := 0
+	for namespace, n := range services {
+		if a.user.allowed(ctx, permission{namespace, "create", "releases"}) {
+			may += n
+		}
+	}
+	return may
 }
 
 func helpPage(_ context.Context, a *ask) (view, error) {
-	return view{Title: a.text("title.help"), Still: true, Parts: []part{{"help", "help", nil}}}, nil
+	return view{Title: a.text("title.help"), Still: true, Parts: []part{{"help", "help", keysOf(a.Request), across}}}, nil
 }
 
 // jump goes to the one Service or Release that is meant, or to the list of those that may be.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -23,48 +22,113 @@ import (
 type stage struct {
 	// Key names it below "stage.".
 	Key string
+	// Number of a batch; To is the last one where several stand for one.
+	Number, To int
 	// Is is done, now, bad, or nothing yet.
-	Is      string
-	Message string
-	Took    time.Duration
+	Is string
+	// Done and Of count hosts; both are 0 where there are none to count.
+	Done, Of int
+	Took     time.Duration
 }
 
-// stageConditions are the stations, by their conditions.
-var stageConditions = []struct{ key, condition string }{
-	{"resolve", v1alpha1.ConditionResolved}, {"build", v1alpha1.ConditionBuilt}, {"publish", v1alpha1.ConditionPublished},
-	{"rollOut", v1alpha1.ConditionRolledOut}, {"verify", v1alpha1.ConditionVerified}, {"done", v1alpha1.ConditionFinished},
-}
+// shownBatches is how many batches have a station of their own.
+const shownBatches = 5
 
-// stagesOf is the way of a Release, with where it is. It is pure.
-func stagesOf(release *v1alpha1.Release) []stage {
-	over, state := phase.Ended(release), phase.OfRelease(release)
-	var list []stage
-	now := true
-	for _, s := range stageConditions {
-		c := conditions.Get(release.Status.Conditions, s.condition)
-		one := stage{Key: s.key, Message: c.Message}
+// stagesOf is the way of a Release, with where it is: Build, Approval if one is waited for or was given, the batches, Verify, Done.
+// It is pure.
+func stagesOf(release *v1alpha1.Release, batches []batch, waiting int) []stage {
+	over, state, gate := phase.Ended(release), phase.OfRelease(release), ""
+	if !over {
+		gate = notify.Gate(release)
+	}
+	is := func(condition string) bool { return conditions.IsTrue(release.Status.Conditions, condition) }
+	begin := stage{Key: "build", Is: "now", Took: buildTime(release)}
+	switch {
+	case is(v1alpha1.ConditionPublished) || is(v1alpha1.ConditionBuilt) && len(batches) > 0:
+		begin.Is = "done"
+	case over:
+		begin.Is = "bad"
+	}
+	list := []stage{begin}
+	approval := stage{Key: "approval", Is: "done"}
+	if gate != "" {
+		approval.Is = "now"
+	}
+	if asked := gate != "" || len(release.Spec.Approvals) > 0; asked && len(batches) == 0 {
+		list = append(list, approval)
+	}
+	moved := batchStages(batches, over)
+	list = append(list, moved...)
+	if gate != "" && len(batches) > 0 {
+		list = append(list, approval)
+	}
+	switch {
+	case len(batches) == 0: // it did not get so far, or its hosts have gone on to another Release
+		one := stage{Key: "rollOut"}
 		switch {
-		case s.key == "done" && over && state.Key == "succeeded":
-			one.Is, one.Message = "done", ""
-		case s.key == "done" && over:
-			one.Is, one.Message = "bad", ""
-		case c.Status == metav1.ConditionTrue:
-			one.Is, one.Message = "done", c.Message
-		case now && over:
+		case is(v1alpha1.ConditionRolledOut):
+			one.Is = "done"
+		case is(v1alpha1.ConditionPublished) && over:
 			one.Is = "bad"
-			now = false
-		case now:
+		case is(v1alpha1.ConditionPublished) && gate == "":
 			one.Is = "now"
-			now = false
-		default:
-			one.Message = ""
 		}
-		if s.key == "build" && release.Status.Build != nil && release.Status.Build.StartTime != nil && release.Status.Build.CompletionTime != nil {
-			one.Took = release.Status.Build.CompletionTime.Sub(release.Status.Build.StartTime.Time)
+		list = append(list, one)
+	case waiting > 0 && !over:
+		list = append(list, stage{Key: "rest", Of: waiting})
+	}
+	verify := stage{Key: "verify"}
+	switch {
+	case is(v1alpha1.ConditionVerified):
+		verify.Is = "done"
+	case is(v1alpha1.ConditionRolledOut) && over && state != phase.Succeeded:
+		verify.Is = "bad"
+	case is(v1alpha1.ConditionRolledOut) && !over:
+		verify.Is = "now"
+	}
+	done := stage{Key: "done"}
+	switch {
+	case state == phase.Succeeded:
+		done.Is = "done"
+	case over:
+		done.Is = "bad"
+	}
+	return append(list, verify, done)
+}
+
+// batchStages are the stations of batches; the first ones are one where there are many.
+func batchStages(batches []batch, over bool) []stage {
+	var list []stage
+	for _, b := range batches {
+		one := stage{Key: "batch", Number: b.Number, To: b.Number, Is: "now", Done: b.Done, Of: len(b.Targets)}
+		switch {
+		case b.Done == len(b.Targets):
+			one.Is = "done"
+		case b.Failed > 0:
+			one.Is = "bad"
+		case over:
+			one.Is = ""
 		}
 		list = append(list, one)
 	}
+	for len(list) > shownBatches {
+		first, second := list[0], list[1]
+		if first.Is == "done" {
+			first.Is = second.Is
+		}
+		first.Key, first.To, first.Done, first.Of = "batches", second.To, first.Done+second.Done, first.Of+second.Of
+		list = append([]stage{first}, list[2:]...)
+	}
 	return list
+}
+
+// buildTime is how long the build took; 0 if it was none or still runs.
+func buildTime(release *v1alpha1.Release) time.Duration {
+	b := release.Status.Build
+	if b == nil || b.StartTime == nil || b.CompletionTime == nil {
+		return 0
+	}
+	return b.CompletionTime.Sub(b.StartTime.Time)
 }
 
 // batch is the hosts that were moved together.
@@ -127,10 +191,13 @@ type releaseView struct {
 	Waiting  []targetRow
 	Trouble  *trouble
 	Buttons  []button
+	LockForm *button
 	Message  string
 	Gate     string
 	Done     int32
 	Total    int32
+	// Failures name hosts that no longer belong to the Release, and what ailed them; those that do say it themselves.
+	Failures []v1alpha1.TargetFailure
 	Commits  string
 	HasLog   bool
 	Approved []v1alpha1.Approval
@@ -143,8 +210,6 @@ type trouble struct {
 	New, Old, Unavailable int32
 	// Next is the rest of a key below "next.".
 	Next string
-	// Failures name hosts and what ails them.
-	Failures []v1alpha1.TargetFailure
 }
 
 // nexts are the reasons that there is a next step of its own for.
@@ -168,7 +233,7 @@ func troubleOf(release *v1alpha1.Release, targets []v1alpha1.Target) *trouble {
 	default:
 		return nil
 	}
-	t := &trouble{What: reason.Message, Next: "default", Failures: status.Failures}
+	t := &trouble{What: reason.Message, Next: "default"}
 	if status.Rollback != nil && !phase.Ended(release) {
 		t.What = status.Rollback.Message
 	}
@@ -210,7 +275,7 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		return view{}, err
 	}
 	v := releaseView{
-		subject: s, Release: release, State: phase.OfRelease(release), Stages: stagesOf(release), Gate: notify.Gate(release),
+		subject: s, Release: release, State: phase.OfRelease(release), Gate: notify.Gate(release),
 		Message: conditions.Get(release.Status.Conditions, v1alpha1.ConditionReady).Message, Done: release.Status.Targets.Updated, Total: release.Status.Targets.Total,
 		HasLog: release.Status.Build != nil && release.Status.Build.Job != "", Approved: release.Spec.Approvals,
 	}
@@ -224,13 +289,17 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 	} else {
 		v.Batches, _ = batchesOf(release, s.Targets)
 	}
+	if len(v.Batches) == 0 {
+		v.Failures = release.Status.Failures
+	}
+	v.Stages = stagesOf(release, v.Batches, len(v.Waiting))
 	if previous := before(s, release); previous != "" && release.Status.Commit != "" && previous != release.Status.Commit {
 		v.Commits = s.Path() + "/diff/" + previous + "..." + release.Status.Commit
 	}
 	a.releaseButtons(ctx, &v)
 	return view{Title: release.Name, Topic: s.Topic(), Parts: []part{
-		{"head", "release-head", v}, {"rail", "release-rail", v}, {"trouble", "release-trouble", v}, {"actions", "release-actions", v},
-		{"batches", "release-batches", v}, {"facts", "release-facts", v},
+		{"head", "release-head", v, across}, {"rail", "release-rail", v, across}, {"trouble", "release-trouble", v, across}, {"actions", "release-actions", v, across},
+		{"batches", "release-batches", v, mainColumn}, {"facts", "release-facts", v, sideColumn},
 	}}, nil
 }
 

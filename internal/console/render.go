@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -67,12 +68,22 @@ func (r *renderer) execute(w io.Writer, language, name string, data any) error {
 	return r.pages[language].ExecuteTemplate(w, name, data)
 }
 
+// plurals are {0:host|hosts}: the first word where the value is 1, the second elsewhere.
+var plurals = regexp.MustCompile(`\{(\d):([^|{}]*)\|([^|{}]*)\}`)
+
 // text is a phrase of the catalogue, with {0}, {1} … filled in. One that is missing is shown by its key, and a test finds it.
 func (r *renderer) text(language, key string, values ...any) string {
 	phrase, known := r.words[language][key]
 	if !known {
 		return key
 	}
+	phrase = plurals.ReplaceAllStringFunc(phrase, func(found string) string {
+		m := plurals.FindStringSubmatch(found)
+		if i := int(m[1][0] - '0'); i < len(values) && fmt.Sprint(values[i]) == "1" {
+			return m[2]
+		}
+		return m[3]
+	})
 	pairs := make([]string, 0, 2*len(values))
 	for i, value := range values {
 		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", fmt.Sprint(value))
@@ -99,6 +110,9 @@ func (r *renderer) functions(language string) template.FuncMap {
 			return int(100 * int64(part) / int64(of))
 		},
 		"bytes":    size,
+		"icon":     icon,
+		"begun":    begun,
+		"by":       requester,
 		"revision": revision,
 		"label":    rollout.Label,
 		"ref": func(name string) struct{ Kind, Name string } {
@@ -115,6 +129,20 @@ func (r *renderer) functions(language string) template.FuncMap {
 			return m
 		},
 	}
+}
+
+// icons are the drawings of glyphs, which fonts have in many shapes or not at all.
+var icons = map[string]string{
+	"○": "ring", "◔": "quarter", "◐": "half", "⧖": "hourglass", "‖": "pause", "✓": "check", "✕": "cross", "■": "stop", "↩": "back", "?": "question", "▲": "warning",
+}
+
+// icon draws a glyph, or what is called so.
+func icon(glyph string) template.HTML {
+	name := glyph
+	if known := icons[glyph]; known != "" {
+		name = known
+	}
+	return template.HTML(`<svg class="icon" aria-hidden="true"><use href="/static/icons.svg#` + template.HTMLEscapeString(name) + `"/></svg>`)
 }
 
 // moment is a time for a <time> element: the script makes it local and relative, and without one it is readable.
@@ -220,9 +248,17 @@ func themeOf(r *http.Request) string {
 	return "auto"
 }
 
-// settings keeps what somebody chose of language and theme, in cookies that hold nothing else.
+// keysOf is off for who does not want that single keys do something (WCAG 2.1.4), because he speaks to his computer.
+func keysOf(r *http.Request) string {
+	if cookie, err := r.Cookie("keys"); err == nil && cookie.Value == "off" {
+		return "off"
+	}
+	return "on"
+}
+
+// settings keeps what somebody chose of language, theme and keys, in cookies that hold nothing else.
 func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
-	for name, allowed := range map[string]string{"language": "en ja", "theme": "light dark auto"} {
+	for name, allowed := range map[string]string{"language": "en ja", "theme": "light dark auto", "keys": "on off"} {
 		value := r.PostFormValue(name)
 		if value == "" || !strings.Contains(" "+allowed+" ", " "+value+" ") {
 			continue

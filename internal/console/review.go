@@ -60,7 +60,7 @@ func newPage(ctx context.Context, a *ask) (view, error) {
 	name := a.URL.Query().Get("plan")
 	if name == "" {
 		a.choose(ctx, &v)
-		return view{Title: title, Topic: s.Topic(), Parts: []part{{"choose", "choose", v}}}, nil
+		return view{Title: title, Topic: s.Topic(), Parts: []part{{"choose", "choose", v, across}}}, nil
 	}
 	var planned v1alpha1.Release
 	if err := a.console.Cache.Get(ctx, client.ObjectKey{Namespace: s.Service.Namespace, Name: name}, &planned); client.IgnoreNotFound(err) != nil {
@@ -73,7 +73,7 @@ func newPage(ctx context.Context, a *ask) (view, error) {
 	} else {
 		v.Late = v.Plan != nil && a.now.Sub(v.Plan.CreationTimestamp.Time) > time.Minute
 	}
-	return view{Title: title, Topic: s.Topic(), Parts: []part{{"review", "review", v}}}, nil
+	return view{Title: title, Topic: s.Topic(), Parts: []part{{"review", "review", v, across}}}, nil
 }
 
 // choose offers branches and tags.
@@ -243,7 +243,7 @@ func backPage(ctx context.Context, a *ask) (view, error) {
 		}
 		v.Rows = append(v.Rows, one)
 	}
-	return view{Title: a.text("title.back", s.Service.Name), Topic: s.Topic(), Parts: []part{{"back", "back", v}}}, nil
+	return view{Title: a.text("title.back", s.Service.Name), Topic: s.Topic(), Parts: []part{{"back", "back", v, across}}}, nil
 }
 
 type diffView struct {
@@ -284,7 +284,7 @@ func diffPage(ctx context.Context, a *ask) (view, error) {
 		v.Undone, v.Trouble = a.commits(ctx, s, to, from)
 	}
 	v.Files = a.files(ctx, s, from, to)
-	return view{Title: a.text("title.diff", s.Service.Name), Topic: s.Topic(), Still: true, Parts: []part{{"diff", "diff", v}}}, nil
+	return view{Title: a.text("title.diff", s.Service.Name), Topic: s.Topic(), Still: true, Parts: []part{{"diff", "diff", v, across}}}, nil
 }
 
 // files compares the artifacts of two commits, if both are known.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -41,8 +42,38 @@ type subject struct {
 // Path of its page.
 func (s *subject) Path() string { return "/s/" + s.Service.Namespace + "/" + s.Service.Name }
 
+// Runs says what runs on how many hosts, the most first.
+func (s *subject) Runs() []running { return runningOn(s.Targets) }
+
+// Mixed says whether hosts run different things.
+func (s *subject) Mixed() bool { return len(s.Runs()) > 1 }
+
 // Topic that its pages listen to.
 func (s *subject) Topic() string { return s.Service.Namespace + "/" + s.Service.Name }
+
+// running is what some hosts run.
+type running struct {
+	Label string
+	Hosts int
+}
+
+// runningOn counts hosts by what they run, the most first. Those that run nothing are left out. It is pure.
+func runningOn(targets []v1alpha1.Target) []running {
+	var list []running
+	for i := range targets {
+		runs := targets[i].Status.Running
+		if runs == nil || runs.Label == "" {
+			continue
+		}
+		at := slices.IndexFunc(list, func(r running) bool { return r.Label == runs.Label })
+		if at < 0 {
+			at, list = len(list), append(list, running{Label: runs.Label})
+		}
+		list[at].Hosts++
+	}
+	slices.SortStableFunc(list, func(a, b running) int { return b.Hosts - a.Hosts })
+	return list
+}
 
 // Running is what most of the hosts should run.
 func (s *subject) Running() *v1alpha1.ReleaseRecord { return s.Service.Status.Current }
@@ -161,6 +192,16 @@ type releaseRow struct {
 	Took  time.Duration
 }
 
+// Begun is when a Release was asked for, as far as it is known: one that was restored from a backup was made later.
+func (r releaseRow) Begun() metav1.Time { return begun(r.Release) }
+
+func begun(r *v1alpha1.Release) metav1.Time {
+	if r.Status.StartTime != nil {
+		return *r.Status.StartTime
+	}
+	return r.CreationTimestamp
+}
+
 // Subject of its commit.
 func (r releaseRow) Subject() string {
 	if r.Status.Described == nil {
@@ -220,8 +261,9 @@ func servicePage(ctx context.Context, a *ask) (view, error) {
 		v.Config = string(text)
 	}
 	return view{Title: s.Service.Name, Topic: s.Topic(), Parts: []part{
-		{"head", "service-head", v}, {"work", "service-work", v}, {"undeployed", "service-undeployed", v},
-		{"releases", "service-releases", v}, {"figures", "figures", v.Restoration}, {"config", "service-config", v},
+		{"head", "service-head", v, across}, {"work", "service-work", v, mainColumn}, {"undeployed", "service-undeployed", v, mainColumn},
+		{"releases", "service-releases", v, mainColumn}, {"config", "service-config", v, mainColumn},
+		{"facts", "service-facts", v, sideColumn}, {"figures", "figures", v.Restoration, sideColumn},
 	}}, nil
 }
 
@@ -343,7 +385,6 @@ func historyPage(ctx context.Context, a *ask) (view, error) {
 	}
 	rows, p := pageOf(a, rowsOf(s.Releases))
 	return view{Title: a.text("title.history", s.Service.Name), Topic: s.Topic(), Parts: []part{
-		{"figures", "figures", figuresOf(s.Releases, a.now)},
-		{"history", "history", historyView{s, rows, p}},
+		{"history", "history", historyView{s, rows, p}, mainColumn}, {"figures", "figures", figuresOf(s.Releases, a.now), sideColumn},
 	}}, nil
 }

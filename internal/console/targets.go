@@ -25,6 +25,14 @@ type targetRow struct {
 	Running string
 }
 
+// Release that it is to run, or runs; empty if it is none.
+func (r targetRow) Release() string {
+	if order := r.Target.Spec.Artifact; order != nil {
+		return order.Release
+	}
+	return ""
+}
+
 // Path of its page, below a Release's.
 func (r targetRow) Path(release *v1alpha1.Release) string {
 	return "/r/" + release.Namespace + "/" + release.Name + "/t/" + r.Target.Name
@@ -119,8 +127,8 @@ func targetsPage(ctx context.Context, a *ask) (view, error) {
 	}
 	shownRows, p := pageOf(a, rows)
 	return view{Title: a.text("title.targets"), Parts: []part{
-		{"filter", "filter", fleetView{Filter: query.Get("q"), State: state, States: states}},
-		{"targets", "targets", targetsView{Rows: shownRows, Pager: p}},
+		{"filter", "filter", fleetView{Heading: a.text("title.targets"), Filter: query.Get("q"), State: state, States: states}, across},
+		{"targets", "targets", targetsView{Rows: shownRows, Pager: p}, across},
 	}}, nil
 }
 
@@ -145,7 +153,7 @@ func targetPage(ctx context.Context, a *ask) (view, error) {
 		for _, c := range row.Target.Status.Conditions {
 			v.Others = append(v.Others, conditionRow{c.Type + "=" + string(c.Status), c.Message})
 		}
-		return view{Title: row.Target.Spec.Host.Name, Topic: s.Topic(), Parts: []part{{"target", "target", v}}}, nil
+		return view{Title: row.Target.Spec.Host.Name, Topic: s.Topic(), Parts: []part{{"target", "target", v, across}}}, nil
 	}
 	return view{}, errNotFound
 }

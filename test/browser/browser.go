@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/onsi/gomega"
 )
@@ -99,12 +101,21 @@ func (tab *Tab) Key(keys string) {
 	tab.Do("press "+keys, chromedp.KeyEvent(keys))
 }
 
+// WithoutScript has pages run no script from now on.
+func (tab *Tab) WithoutScript() {
+	tab.t.Helper()
+	tab.Do("disable JavaScript", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return chromedp.Void{}, err
+	})
+}
+
 // Eval returns what a script makes.
 func Eval[T any](tab *Tab, script string) T {
 	tab.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script))
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 	gomega.NewWithT(tab.t).Expect(err).NotTo(gomega.HaveOccurred(), script)
 	return value
 }
@@ -124,6 +135,20 @@ func (tab *Tab) Text() string {
 func (tab *Tab) Shows(text string) {
 	tab.t.Helper()
 	gomega.NewWithT(tab.t).Eventually(tab.Text, 2*patience, "100ms").Should(gomega.ContainSubstring(text))
+}
+
+// At waits until the page of an address is there as a whole.
+func (tab *Tab) At(path string) {
+	tab.t.Helper()
+	gomega.NewWithT(tab.t).Eventually(func() string {
+		ctx, cancel := context.WithTimeout(tab.ctx, patience)
+		defer cancel()
+		where, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.readyState == 'complete' ? location.pathname + location.search : ''"))
+		if err != nil {
+			return ""
+		}
+		return where
+	}, 2*patience, "50ms").Should(gomega.Equal(path))
 }
 
 // Shoot writes a picture of the whole page into the folder that SLIPWAY_SCREENSHOTS names, if it does.

@@ -84,7 +84,7 @@ func TestAPersonReleasesInTheConsole(t *testing.T) {
 	r.commit("two", map[string]string{"index.html": "two\n"})
 	release("two")
 	tab.Click(".go button")
-	tab.Shows("1 of 3 hosts run it")
+	tab.Shows("1 of 3 hosts runs it")
 	tab.Click(`form[action$="/pause"] button`)
 	tab.Shows("Paused")
 	tab.Shoot("release-paused")

@@ -90,6 +90,8 @@
   const log = document.getElementById("log");
   if (words.live === "yes") stream(() => location.pathname + location.search, { part: replace, gone: () => location.reload() });
 
+  const number = (line) => Number(line.id.slice(1));
+
   // The log grows, and stays at its end while that is wanted.
   if (log) {
     const follow = document.getElementById("follow"), error = document.getElementById("next-error"), ended = document.getElementById("log-end");
@@ -102,7 +104,7 @@
     log.addEventListener("wheel", () => { if (log.scrollTop + log.clientHeight < log.scrollHeight - 40) setFollow(false); }, { passive: true });
     if (following) atEnd();
     if (log.dataset.grows === "yes") {
-      let from = log.dataset.follow, last = log.lastElementChild ? log.lastElementChild.value : 0;
+      let from = log.dataset.follow, last = log.lastElementChild ? number(log.lastElementChild) : 0;
       const done = stream(() => from, {
         lines: (event) => {
           const trouble = document.getElementById("log-trouble");
@@ -110,7 +112,10 @@
           for (const line of JSON.parse(event.data).lines) {
             if (line.n <= last) continue; // sent again after a connection broke off
             const item = document.createElement("li");
-            item.id = "L" + line.n; item.value = last = line.n; item.innerHTML = line.html;
+            last = line.n;
+            item.id = "L" + line.n;
+            item.value = line.n;
+            item.innerHTML = line.html;
             if (line.bad) item.className = "bad";
             log.append(item);
           }
