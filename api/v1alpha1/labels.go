@@ -21,6 +21,9 @@ const (
 	// AnnotationRepin on a Target is a person's consent to another host key: "USER FINGERPRINT [REASON]", where USER is who
 	// writes it and FINGERPRINT that of the new key, as ssh-keygen -lf prints it.
 	AnnotationRepin = "slipway.dev/repin"
+	// AnnotationRetry on a Target has its host tried again at once, and not only when it has rested after its last failure,
+	// whenever its value changes. Any text serves, such as the time.
+	AnnotationRetry = "slipway.dev/retry"
 	// AnnotationImage carries the image as the Service names it on a Job whose containers run it by digest.
 	AnnotationImage = "slipway.dev/image"
 )

@@ -102,7 +102,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		b = b.WatchesRawSource(source.TypedChannel(r.Booted, r.targetsOfInstance()))
 	}
 	return b.
-		For(&v1alpha1.Target{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, repinned()))).
+		For(&v1alpha1.Target{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, askedFor()))).
 		Watches(&v1alpha1.Target{}, r.siblingsOfDrifted()).
 		Watches(&v1alpha1.Service{}, r.targetsOfService(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, ledOrLeft()))).
 		WithOptions(controller.Options{

@@ -154,6 +154,16 @@ func TestMemoryEndsAWaitWhenSomethingChanged(t *testing.T) {
 	g.Expect(m.recall(host)).To(Equal(lesson{}))
 }
 
+func TestAskingForARetryEndsTheRest(t *testing.T) {
+	g := NewWithT(t)
+	j := &job{target: &v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "blog-1"}}, service: &v1alpha1.Service{}}
+	m, now := newMemory(), time.Unix(1000, 0)
+	m.learn(j.target, j.print(), now, lesson{failures: 9, after: 8 * time.Minute})
+	g.Expect(m.wait(j.target, j.print(), now)).To(Equal(8 * time.Minute))
+	j.target.Annotations = map[string]string{v1alpha1.AnnotationRetry: "2026-11-24T03:00:00Z"}
+	g.Expect(m.wait(j.target, j.print(), now)).To(BeZero())
+}
+
 func TestAnErrorWithoutAVerdictLeavesTheOutcomeUnknown(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(asFailure(errors.New("boom"), "Deliver", v1alpha1.ReasonDeliveryFailed)).To(Equal(

@@ -105,8 +105,10 @@ func (j *job) print() string {
 		Adopt      *v1alpha1.AdoptSpec
 		Deploy     v1alpha1.DeploySpec
 		Repin      string
+		Retry      string
 		Boot       int64
-	}{j.target.UID, j.generation, j.withdrawn, j.service.Spec.SSH, j.service.Spec.Adopt, j.deploy, j.target.Annotations[v1alpha1.AnnotationRepin], j.boots})
+	}{j.target.UID, j.generation, j.withdrawn, j.service.Spec.SSH, j.service.Spec.Adopt, j.deploy,
+		j.target.Annotations[v1alpha1.AnnotationRepin], j.target.Annotations[v1alpha1.AnnotationRetry], j.boots})
 	if err != nil {
 		return ""
 	}

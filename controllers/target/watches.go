@@ -46,10 +46,11 @@ func ledOrLeft() predicate.Predicate {
 	}}
 }
 
-// repinned passes a Target for which a person consented to another host key.
-func repinned() predicate.Predicate {
+// askedFor passes a Target for which a person consented to another host key, or that is to be tried again at once.
+func askedFor() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRepin] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRepin]
+		before, after := e.ObjectOld.GetAnnotations(), e.ObjectNew.GetAnnotations()
+		return before[v1alpha1.AnnotationRepin] != after[v1alpha1.AnnotationRepin] || before[v1alpha1.AnnotationRetry] != after[v1alpha1.AnnotationRetry]
 	}}
 }
 

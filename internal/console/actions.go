@@ -8,12 +8,15 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
 	"github.com/slipway-dev/slipway/internal/notify"
 	"github.com/slipway-dev/slipway/internal/phase"
 )
@@ -111,6 +114,44 @@ func (c *Console) approve(ctx context.Context, a *ask) (string, error) {
 	return path, err
 }
 
+// override lets a Release through the lock, or the closed window, that holds it.
+func (c *Console) override(ctx context.Context, a *ask) (string, error) {
+	release, _, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		return "", err
+	}
+	reason, gate := reasonOf(a), heldBy(release)
+	switch {
+	case reason == "":
+		return "", &refusal{a.text("refuse.override")}
+	case gate == "" || string(gate) != a.PostFormValue("gate"):
+		return "", &refusal{a.text("refuse.gate")}
+	case release.Spec.Override != nil:
+		return "", &refusal{a.text("refuse.overridden")}
+	}
+	before := release.DeepCopy()
+	release.Spec.Override = &v1alpha1.Override{By: a.user.Name, Reason: reason, Gates: []v1alpha1.Gate{gate}}
+	if err := a.user.client.Patch(ctx, release, client.MergeFrom(before), fieldOwner); err != nil {
+		return "", err
+	}
+	c.audit(a, "overrode", release.Namespace+"/"+release.Name, "gate", string(gate), "reason", reason)
+	return "/r/" + release.Namespace + "/" + release.Name, nil
+}
+
+// heldBy is the gate that keeps a Release from beginning; empty if none does.
+func heldBy(release *v1alpha1.Release) v1alpha1.Gate {
+	if phase.Ended(release) {
+		return ""
+	}
+	switch conditions.Get(release.Status.Conditions, v1alpha1.ConditionReady).Reason {
+	case v1alpha1.ReasonLocked:
+		return v1alpha1.GateLock
+	case v1alpha1.ReasonWindowClosed:
+		return v1alpha1.GateWindow
+	}
+	return ""
+}
+
 // lock keeps further Releases of a Service from beginning.
 func (c *Console) lock(ctx context.Context, a *ask) (string, error) {
 	s, err := a.subject(ctx, a.PathValue("ns"), a.PathValue("name"))
@@ -123,6 +164,10 @@ func (c *Console) lock(ctx context.Context, a *ask) (string, error) {
 	}
 	before := s.Service.DeepCopy()
 	s.Service.Spec.Lock = &v1alpha1.Lock{Reason: reason, Owner: a.user.Name}
+	if lasts, err := time.ParseDuration(a.PostFormValue("for")); err == nil && lasts > 0 {
+		until := metav1.NewTime(a.now.Add(lasts))
+		s.Service.Spec.Lock.Until = &until
+	}
 	if err := a.user.client.Patch(ctx, s.Service, client.MergeFrom(before), fieldOwner); err != nil {
 		return "", err
 	}

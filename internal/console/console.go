@@ -160,6 +160,8 @@ func (c *Console) routes() {
 	c.action("POST /r/{ns}/{name}/abort", c.patchRelease("abort"))
 	c.action("POST /r/{ns}/{name}/rollback", c.patchRelease("rollback"))
 	c.action("POST /r/{ns}/{name}/approve", c.approve)
+	c.action("POST /r/{ns}/{name}/override", c.override)
+	c.action("POST /r/{ns}/{name}/t/{target}/retry", c.retry)
 	c.mux.HandleFunc("/", c.notFound)
 }
 

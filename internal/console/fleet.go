@@ -76,6 +76,11 @@ type row struct {
 	Lock      string
 }
 
+// has says whether a row has a text, in small letters.
+func (r row) has(text string) bool {
+	return strings.Contains(strings.ToLower(r.Namespace+"/"+r.Name+" "+r.Running+" "+r.Subject), text)
+}
+
 // fleet reads what there is. It is read once for each page.
 func (a *ask) fleet(ctx context.Context) (*fleet, error) {
 	if f, ok := a.Context().Value(fleetKey{}).(*fleet); ok {
@@ -277,7 +282,7 @@ func fleetPage(ctx context.Context, a *ask) (view, error) {
 		if !slices.Contains(states, r.State) {
 			states = append(states, r.State)
 		}
-		if state != "" && r.State.Key != state || filter != "" && !strings.Contains(strings.ToLower(r.Namespace+"/"+r.Name+" "+r.Running+" "+r.Subject), filter) {
+		if state != "" && r.State.Key != state || filter != "" && !r.has(filter) {
 			continue
 		}
 		rows = append(rows, r)

@@ -20,8 +20,10 @@ import (
 )
 
 const (
-	// logLines is how many lines of a log a page has from the beginning; the others come as events, or raw.
+	// logLines is how many lines of a log a page has; those that the build writes then come as events.
 	logLines = 2000
+	// maxFound is how many lines a search shows.
+	maxFound = 500
 	// batchLines is how many lines one event has at most.
 	batchLines = 400
 	// maxLine bounds a line that is shown.
@@ -35,13 +37,24 @@ type logView struct {
 	Release *v1alpha1.Release
 	State   phase.Phase
 	Lines   []logLine
-	// Earlier lines are left out.
-	Earlier int
+	// Earlier and Later lines are left out; Total is how many there are.
+	Earlier, Later, Total int
+	// Search is what lines were looked for with; Found is how many have it.
+	Search string
+	Found  int
+	// Part says that a part from the middle is shown, which does not grow.
+	Part bool
 	// Resume is where the events go on.
 	Resume  string
 	Grows   bool
 	Trouble string
 	Job     string
+}
+
+// textLine is one line as the build wrote it.
+type textLine struct {
+	number int
+	text   []byte
 }
 
 // logLine is one line as a page shows it.
@@ -50,6 +63,14 @@ type logLine struct {
 	HTML   template.HTML `json:"html"`
 	// Bad lines look like errors.
 	Bad bool `json:"bad,omitempty"`
+}
+
+func shownLines(lines []textLine) []logLine {
+	list := make([]logLine, 0, len(lines))
+	for _, line := range lines {
+		list = append(list, logLine{Number: line.number, HTML: colour(line.text), Bad: looksBad(line.text)})
+	}
+	return list
 }
 
 // logReader reads a log line by line.
@@ -78,7 +99,7 @@ func (l *logReader) goOn(place string) {
 
 // read returns the lines that have come, whether there is more already, and whether the log grows. The end of one that does not is a
 // line too.
-func (l *logReader) read(ctx context.Context) (lines []logLine, more, grows bool, err error) {
+func (l *logReader) read(ctx context.Context) (lines []textLine, more, grows bool, err error) {
 	chunk, err := l.depot.Log(ctx, l.at)
 	if err != nil {
 		return nil, false, true, err
@@ -92,7 +113,7 @@ func (l *logReader) read(ctx context.Context) (lines []logLine, more, grows bool
 		}
 		l.rest = rest
 		l.number++
-		lines = append(lines, logLine{Number: l.number, HTML: colour(line), Bad: looksBad(line)})
+		lines = append(lines, textLine{l.number, line})
 	}
 }
 
@@ -133,8 +154,10 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 		return view{Title: title, Topic: s.Topic(), Parts: []part{{"log-head", "log-head", v, across}, {"log-body", "log-body", v, across}}}, nil
 	}
 	v.Job = release.Status.Build.Job
+	choice := chosenLines(a)
+	v.Search, v.Part = choice.search, choice.around > 0
 	for more := true; more; {
-		var lines []logLine
+		var lines []textLine
 		if lines, more, v.Grows, err = readNow(ctx, reader); err != nil {
 			v.Trouble = "log.trouble"
 			if errors.Is(err, depot.ErrNotFound) {
@@ -145,21 +168,64 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 			}
 			break
 		}
-		v.Lines = append(v.Lines, lines...)
-		if len(v.Lines) > 2*logLines {
-			v.Earlier += len(v.Lines) - logLines
-			v.Lines = append([]logLine(nil), v.Lines[len(v.Lines)-logLines:]...)
-		}
+		choice.add(lines)
 	}
-	if extra := len(v.Lines) - logLines; extra > 0 {
-		v.Earlier, v.Lines = v.Earlier+extra, v.Lines[extra:]
+	v.Lines, v.Total, v.Found, v.Resume = shownLines(choice.kept), choice.total, choice.found, reader.place()
+	if n := len(choice.kept); n > 0 && v.Search == "" {
+		v.Earlier, v.Later = choice.kept[0].number-1, choice.total-choice.kept[n-1].number
 	}
-	v.Resume = reader.place()
+	if v.Search != "" || v.Part {
+		v.Grows = false
+	}
 	return view{Title: title, Topic: s.Topic(), Still: true, Parts: []part{{"log-head", "log-head", v, across}, {"log-body", "log-body", v, across}}}, nil
 }
 
+// choice is which lines of a log a page shows: the last ones, those around one, or those that have what is looked for.
+type choice struct {
+	around       int
+	search       string
+	kept         []textLine
+	total, found int
+}
+
+// chosenLines reads what was asked for: line, or q.
+func chosenLines(a *ask) *choice {
+	query := a.URL.Query()
+	c := &choice{search: strings.TrimSpace(query.Get("q"))}
+	if n, err := strconv.Atoi(query.Get("line")); err == nil && n > 0 && c.search == "" {
+		c.around = n
+	}
+	return c
+}
+
+// add takes more lines.
+func (c *choice) add(lines []textLine) {
+	if len(lines) > 0 {
+		c.total = lines[len(lines)-1].number
+	}
+	for _, line := range lines {
+		switch {
+		case c.search != "":
+			if bytes.Contains(bytes.ToLower(line.text), []byte(strings.ToLower(c.search))) {
+				if c.found++; len(c.kept) < maxFound {
+					c.kept = append(c.kept, line)
+				}
+			}
+		case c.around > 0:
+			if line.number >= c.around-logLines/4 && len(c.kept) < logLines {
+				c.kept = append(c.kept, line)
+			}
+		default:
+			c.kept = append(c.kept, line)
+		}
+	}
+	if extra := len(c.kept) - logLines; extra > 0 {
+		c.kept = append([]textLine(nil), c.kept[extra:]...)
+	}
+}
+
 // readNow does not wait for a log to grow.
-func readNow(ctx context.Context, l *logReader) (lines []logLine, more, grows bool, err error) {
+func readNow(ctx context.Context, l *logReader) (lines []textLine, more, grows bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitsLimit)
 	defer cancel()
 	l.at.Now = true
@@ -200,7 +266,9 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 		var lines []logLine
 		grows := true
 		if reader != nil {
-			lines, _, grows, err = reader.read(ctx)
+			var texts []textLine
+			texts, _, grows, err = reader.read(ctx)
+			lines = shownLines(texts)
 			if err != nil && !errors.Is(err, depot.ErrNotFound) {
 				c.Logger.Info("a log can't be read", "error", err.Error())
 			}

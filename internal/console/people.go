@@ -6,10 +6,13 @@ package console
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 )
@@ -123,7 +126,8 @@ func helpPage(_ context.Context, a *ask) (view, error) {
 	return view{Title: a.text("title.help"), Still: true, Parts: []part{{"help", "help", keysOf(a.Request), across}}}, nil
 }
 
-// jump goes to the one Service or Release that is meant, or to the list of those that may be.
+// jump goes to the one thing that is meant: a Service, a Release, a commit that was released, a host. Else to the list of those
+// that may be.
 func (c *Console) jump(w http.ResponseWriter, r *http.Request) {
 	a, ok := c.ask(w, r)
 	if !ok {
@@ -137,18 +141,59 @@ func (c *Console) jump(w http.ResponseWriter, r *http.Request) {
 		c.trouble(w, r, a, err)
 		return
 	}
+	next := "/?q=" + url.QueryEscape(wanted)
+	if wanted != "" && !slices.ContainsFunc(f.Rows, func(r row) bool { return r.has(strings.ToLower(wanted)) }) {
+		if where, err := a.elsewhere(ctx, wanted); err != nil {
+			c.trouble(w, r, a, err)
+			return
+		} else if where != "" {
+			next = where
+		}
+	}
 	var found []string
 	for _, row := range f.Rows {
-		switch {
-		case wanted != "" && (row.Name == wanted || row.Namespace+"/"+row.Name == wanted):
+		if wanted != "" && (row.Name == wanted || row.Namespace+"/"+row.Name == wanted) {
 			found = append(found, "/s/"+row.Namespace+"/"+row.Name)
-		case row.Last != nil && row.Last.Name == wanted:
-			found = append(found, "/r/"+row.Namespace+"/"+row.Last.Name)
 		}
 	}
 	if len(found) == 1 {
-		http.Redirect(w, r, found[0], http.StatusSeeOther)
-		return
+		next = found[0]
 	}
-	http.Redirect(w, r, "/?q="+url.QueryEscape(wanted), http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// minCommit is how many digits of a commit are taken for one.
+const minCommit = 7
+
+// elsewhere finds a Release by its name or its commit, or hosts by their name or address; empty if there is none.
+func (a *ask) elsewhere(ctx context.Context, wanted string) (string, error) {
+	var releases v1alpha1.ReleaseList
+	if err := a.console.Cache.List(ctx, &releases, client.UnsafeDisableDeepCopy); err != nil {
+		return "", fmt.Errorf("read the Releases: %w", err)
+	}
+	var best *v1alpha1.Release
+	for i := range releases.Items {
+		r := &releases.Items[i]
+		named := r.Name == wanted || r.Namespace+"/"+r.Name == wanted
+		if r.IsDryRun() || !named && (len(wanted) < minCommit || !strings.HasPrefix(r.Status.Commit, strings.ToLower(wanted))) || !a.user.sees(ctx, r.Namespace) {
+			continue
+		}
+		if best == nil || best.CreationTimestamp.Before(&r.CreationTimestamp) {
+			best = r
+		}
+	}
+	if best != nil {
+		return "/r/" + best.Namespace + "/" + best.Name, nil
+	}
+	var targets v1alpha1.TargetList
+	if err := a.console.Cache.List(ctx, &targets, client.UnsafeDisableDeepCopy); err != nil {
+		return "", fmt.Errorf("read the Targets: %w", err)
+	}
+	for i := range targets.Items {
+		host := &targets.Items[i].Spec.Host
+		if (strings.Contains(host.Name, wanted) || host.Address == wanted || host.ID == wanted) && a.user.sees(ctx, targets.Items[i].Namespace) {
+			return "/targets?q=" + url.QueryEscape(wanted), nil
+		}
+	}
+	return "", nil
 }

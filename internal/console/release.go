@@ -297,10 +297,37 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		v.Commits = s.Path() + "/diff/" + previous + "..." + release.Status.Commit
 	}
 	a.releaseButtons(ctx, &v)
+	if back := v.State == phase.RolledBack || v.State == phase.RollingBack || goesBack(s, release); back && s.Service.Spec.Lock == nil && v.latest() {
+		b := a.lockButton(ctx, s, a.text("lock.afterRollback", release.Name))
+		v.LockForm = &b
+	}
 	return view{Title: release.Name, Topic: s.Topic(), Parts: []part{
 		{"head", "release-head", v, across}, {"rail", "release-rail", v, across}, {"trouble", "release-trouble", v, across}, {"actions", "release-actions", v, across},
 		{"batches", "release-batches", v, mainColumn}, {"facts", "release-facts", v, sideColumn},
 	}}, nil
+}
+
+// latest says whether no Release of the Service is newer.
+func (v *releaseView) latest() bool {
+	return len(v.Releases) > 0 && v.Releases[0].Name == v.Release.Name
+}
+
+// goesBack says whether a Release brings back what an earlier one had brought, with another between them.
+func goesBack(s *subject, release *v1alpha1.Release) bool {
+	if release.Status.Artifact == nil {
+		return false
+	}
+	between := false
+	for _, r := range s.Releases {
+		switch {
+		case r.Status.Sequence >= release.Status.Sequence || r.Status.Artifact == nil || phase.OfRelease(r) != phase.Succeeded:
+		case r.Status.Artifact.Digest == release.Status.Artifact.Digest:
+			return between
+		default:
+			between = true
+		}
+	}
+	return false
 }
 
 // before is the commit that ran before a Release, as far as that is known.
@@ -345,6 +372,12 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 			v.Buttons = append(v.Buttons, again)
 		}
 		return
+	}
+	if gate := heldBy(release); gate != "" && release.Spec.Override == nil {
+		v.Buttons = append(v.Buttons, a.permit(ctx, button{
+			Verb: "override", Path: path + "/override", Method: "POST", Values: []any{gate}, Reason: true, Required: true, Hidden: map[string]string{"gate": string(gate)},
+			Command: fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{"override":{"by":%q,"reason":"…","gates":[%q]}}}'`, namespace, release.Name, a.user.Name, gate),
+		}, permission{namespace, "override", "releases"}, patch))
 	}
 	done, old := v.Done, max(v.Total-v.Done, 0)
 	if v.Gate != "" {

@@ -31,6 +31,7 @@ type newView struct {
 	*subject
 	// Choosing: nothing was asked for yet.
 	Refs    []depot.Ref
+	Asked   string
 	Search  string
 	Trouble string
 	Button  button
@@ -78,7 +79,7 @@ func newPage(ctx context.Context, a *ask) (view, error) {
 
 // choose offers branches and tags.
 func (a *ask) choose(ctx context.Context, v *newView) {
-	v.Search = strings.TrimSpace(a.URL.Query().Get("q"))
+	v.Search, v.Asked = strings.TrimSpace(a.URL.Query().Get("q")), strings.TrimSpace(a.URL.Query().Get("rev"))
 	v.Button = a.permit(ctx, button{Verb: "review", Path: v.Path() + "/plan", Method: "POST"}, permission{v.Service.Namespace, "create", "releases"})
 	if a.console.Depot == nil {
 		return
@@ -106,10 +107,38 @@ func (a *ask) reviewed(ctx context.Context, v *newView) {
 	}
 	v.Release = a.permit(ctx, button{
 		Verb: "releaseNow", Path: v.Path() + "/release", Method: "POST", Values: []any{short(v.Commit), v.Answer.Moving}, Reason: true,
-		Hidden: map[string]string{"plan": v.Plan.Name},
+		Hidden: map[string]string{"plan": v.Plan.Name}, Checks: choices(v.Service),
 	}, permission{v.Service.Namespace, "create", "releases"})
 	if v.Commit == "" {
 		v.Release.Why = a.text("why.notResolved")
+	}
+}
+
+// The choices that a person has when he releases, beside what. They are names of fields of the form.
+const choiceRebuild, choiceSkipBefore, choiceSkipAfter = "rebuild", "skipBefore", "skipAfter"
+
+// choices are those that mean something for a Service.
+func choices(service *v1alpha1.Service) []string {
+	list := []string{choiceRebuild}
+	hooks := service.Spec.Deploy.Hooks
+	if hooks.BeforeRollout != nil {
+		list = append(list, choiceSkipBefore)
+	}
+	if hooks.AfterRollout != nil {
+		list = append(list, choiceSkipAfter)
+	}
+	return list
+}
+
+// chosen writes what was ticked into a Release.
+func (a *ask) chosen(spec *v1alpha1.ReleaseSpec) {
+	if a.PostFormValue(choiceRebuild) != "" {
+		spec.Rebuild = a.now.UTC().Format("2006-01-02T15.04.05")
+	}
+	for name, hook := range map[string]v1alpha1.ReleaseHookName{choiceSkipBefore: v1alpha1.HookBeforeRollout, choiceSkipAfter: v1alpha1.HookAfterRollout} {
+		if a.PostFormValue(name) != "" {
+			spec.SkipHooks = append(spec.SkipHooks, hook)
+		}
 	}
 }
 
@@ -201,6 +230,7 @@ func (c *Console) release(ctx context.Context, a *ask) (string, error) {
 	}
 	release := releaseOf(&plan, "")
 	release.Spec.Reason = reasonOf(a)
+	a.chosen(&release.Spec)
 	err = a.user.client.Create(ctx, release, fieldOwner)
 	if client.IgnoreAlreadyExists(err) != nil {
 		return "", err

@@ -23,7 +23,7 @@ func (h *house) pages() []string {
 
 func (h *house) actions() []string {
 	s, r := "/s/"+h.mine+"/blog", "/r/"+h.mine+"/one"
-	return []string{s + "/plan", s + "/release", s + "/lock", s + "/unlock", r + "/pause", r + "/resume", r + "/abort", r + "/rollback", r + "/approve"}
+	return []string{s + "/plan", s + "/release", s + "/lock", s + "/unlock", r + "/pause", r + "/resume", r + "/abort", r + "/rollback", r + "/approve", r + "/override", r + "/t/blog-web-1/retry"}
 }
 
 // TestTheClusterSaysWhoMayWhat signs three people in whose rights differ.

@@ -152,8 +152,14 @@ type button struct {
 	Command string
 	// Reason asks for a reason; Required says that there must be one.
 	Reason, Required bool
+	// For asks how long.
+	For bool
+	// Given is the reason that stands there already.
+	Given string
 	// Hidden values of the form.
 	Hidden map[string]string
+	// Checks are what can be ticked: the names of fields of the form, which are keys below "check." too.
+	Checks []string
 }
 
 // permit disables a button that the user has not the right for.
@@ -322,20 +328,25 @@ func (a *ask) serviceButtons(ctx context.Context, v *serviceView) {
 		back.Why = a.text("why.nothingEarlier")
 	}
 	v.Buttons = []button{release, back}
-	patch := permission{namespace, "patch", "services"}
 	if v.Service.Spec.Lock == nil {
-		b := a.permit(ctx, button{
-			Verb: "lock", Path: v.Path() + "/lock", Method: "POST", Reason: true, Required: true,
-			Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":{"reason":"…","owner":%q}}}'`, namespace, v.Service.Name, a.user.Name),
-		}, patch)
+		b := a.lockButton(ctx, v.subject, "")
 		v.LockForm = &b
 		return
 	}
 	b := a.permit(ctx, button{
 		Verb: "unlock", Path: v.Path() + "/unlock", Method: "POST",
 		Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":null}}'`, namespace, v.Service.Name),
-	}, patch)
+	}, permission{namespace, "patch", "services"})
 	v.UnlockForm = &b
+}
+
+// lockButton locks a Service.
+func (a *ask) lockButton(ctx context.Context, s *subject, reason string) button {
+	namespace := s.Service.Namespace
+	return a.permit(ctx, button{
+		Verb: "lock", Path: s.Path() + "/lock", Method: "POST", Reason: true, Required: true, Given: reason, For: true,
+		Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":{"reason":"…","owner":%q}}}'`, namespace, s.Service.Name, a.user.Name),
+	}, permission{namespace, "patch", "services"})
 }
 
 // managers are the field managers of tools that apply what a repository says.

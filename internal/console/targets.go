@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -119,7 +121,7 @@ func targetsPage(ctx context.Context, a *ask) (view, error) {
 		if !slices.Contains(states, row.State) {
 			states = append(states, row.State)
 		}
-		text := strings.ToLower(target.Namespace + "/" + target.Spec.Service + " " + target.Spec.Host.Name + " " + target.Spec.Host.Address + " " + row.Running)
+		text := strings.ToLower(target.Namespace + "/" + target.Spec.Service + " " + target.Spec.Host.Name + " " + target.Spec.Host.Address + " " + target.Spec.Host.ID + " " + row.Running)
 		if state != "" && row.State.Key != state || filter != "" && !strings.Contains(text, filter) {
 			continue
 		}
@@ -137,6 +139,8 @@ type targetView struct {
 	Release *v1alpha1.Release
 	Row     targetRow
 	Others  []conditionRow
+	// Retry tries the host again at once; nil if there is nothing to try.
+	Retry *button
 }
 
 // targetPage is one host, with what the last delivery to it did.
@@ -153,7 +157,34 @@ func targetPage(ctx context.Context, a *ask) (view, error) {
 		for _, c := range row.Target.Status.Conditions {
 			v.Others = append(v.Others, conditionRow{c.Type + "=" + string(c.Status), c.Message})
 		}
+		if row.State != phase.Well {
+			b := a.permit(ctx, button{
+				Verb: "retry", Path: row.Path(release) + "/retry", Method: "POST",
+				Command: fmt.Sprintf(`kubectl -n %s annotate sltgt %s --overwrite %s="$(date -u +%%FT%%TZ)"`, row.Target.Namespace, row.Target.Name, v1alpha1.AnnotationRetry),
+			}, permission{row.Target.Namespace, "patch", "targets"})
+			v.Retry = &b
+		}
 		return view{Title: row.Target.Spec.Host.Name, Topic: s.Topic(), Parts: []part{{"target", "target", v, across}}}, nil
 	}
 	return view{}, errNotFound
+}
+
+// retry has a host tried again at once, although it rests after a failure.
+func (c *Console) retry(ctx context.Context, a *ask) (string, error) {
+	release, s, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(s.Targets, func(t v1alpha1.Target) bool { return t.Name == a.PathValue("target") })
+	if i < 0 {
+		return "", errNotFound
+	}
+	target := s.Targets[i].DeepCopy()
+	before := target.DeepCopy()
+	metav1.SetMetaDataAnnotation(&target.ObjectMeta, v1alpha1.AnnotationRetry, a.now.UTC().Format(time.RFC3339))
+	if err := a.user.client.Patch(ctx, target, client.MergeFrom(before), fieldOwner); err != nil {
+		return "", err
+	}
+	c.audit(a, "retried", target.Namespace+"/"+target.Name)
+	return targetRow{Target: target}.Path(release), nil
 }

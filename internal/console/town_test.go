@@ -416,6 +416,12 @@ func (w *town) others() {
 		s.Spec.Lock = &v1alpha1.Lock{Reason: "database moves to the new cluster", Owner: "mara@example.com", Until: w.ago(-20 * time.Hour)}
 	})
 	old(search)
+	w.releaseOf(search, 2, "main", "g", func(r *v1alpha1.Release) {
+		w.built(r)
+		r.Status.Targets = v1alpha1.TargetCounts{Total: 2, Ready: 2}
+		r.Status.HeldUntil = search.Spec.Lock.Until
+		conditions.False(&r.Status.Conditions, 1, v1alpha1.ConditionReady, v1alpha1.ReasonLocked, "the Service is locked by mara@example.com: database moves to the new cluster")
+	})
 
 	wiki := w.service("web", "wiki", func(s *v1alpha1.Service) {
 		record(s)

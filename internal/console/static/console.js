@@ -49,11 +49,15 @@
   }
 
   // One stream a tab. A tab that is not looked at gives it up after a while: browsers have few connections.
-  function stream(url, handlers) {
-    let source, hiding, retry;
+  // Where something in between keeps events back, the page is asked for instead, now and then.
+  function stream(url, handlers, ask) {
+    let source, hiding, retry, silence;
     function open() {
       clearTimeout(retry);
+      clearTimeout(silence);
+      if (ask) silence = setTimeout(() => { source.close(); poll(); }, 25000);
       source = new EventSource(url());
+      source.addEventListener("pulse", () => clearTimeout(silence));
       for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, handle);
       source.addEventListener("pulse", onPulse);
       source.onerror = () => {
@@ -62,7 +66,19 @@
         if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 5000);
       };
     }
-    function close() { if (source) source.close(); source = null; clearTimeout(retry); }
+    async function poll() {
+      try {
+        const old = await ask();
+        lost = 0;
+        alive(old ? "stale" : "live", Date.now());
+        retry = setTimeout(poll, 10000);
+      } catch {
+        if (!lost) lost = Date.now();
+        alive("reconnecting");
+        retry = setTimeout(open, 5000);
+      }
+    }
+    function close() { if (source) source.close(); source = null; clearTimeout(retry); clearTimeout(silence); }
     document.addEventListener("visibilitychange", () => {
       clearTimeout(hiding);
       if (document.hidden) hiding = setTimeout(close, 30000);
@@ -72,8 +88,16 @@
     open();
     return close;
   }
-  function replace(event) {
-    const piece = JSON.parse(event.data), old = document.getElementById(piece.id);
+  const replace = (event) => put(JSON.parse(event.data));
+  async function refresh() {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok) throw new Error(answer.status);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of page.querySelectorAll("main .part")) put({ id: part.id, sum: part.dataset.sum, html: part.outerHTML });
+    return page.querySelector("#pulse.stale");
+  }
+  function put(piece) {
+    const old = document.getElementById(piece.id);
     if (!old || old.dataset.sum === piece.sum) return;
     // What somebody is typing into, or has opened, is not taken away from under him.
     if (old.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return;
@@ -88,23 +112,43 @@
     if (focused) for (const e of next.querySelectorAll("a, button, summary")) if (e.textContent === focused) { e.focus(); break; }
   }
   const log = document.getElementById("log");
-  if (words.live === "yes") stream(() => location.pathname + location.search, { part: replace, gone: () => location.reload() });
-
-  const number = (line) => Number(line.id.slice(1));
+  if (words.live === "yes") stream(() => location.pathname + location.search, { part: replace, gone: () => location.reload() }, refresh);
 
   // The log grows, and stays at its end while that is wanted.
   if (log) {
     const follow = document.getElementById("follow"), error = document.getElementById("next-error"), ended = document.getElementById("log-end");
-    let following = !location.hash;
+    let following = !location.hash && log.dataset.part !== "yes";
     const atEnd = () => { log.scrollTop = log.scrollHeight; };
     const setFollow = (on) => { following = on; follow.setAttribute("aria-pressed", on); if (on) atEnd(); };
     follow.hidden = error.hidden = false;
     follow.onclick = () => setFollow(!following);
     error.onclick = nextError;
     log.addEventListener("wheel", () => { if (log.scrollTop + log.clientHeight < log.scrollHeight - 40) setFollow(false); }, { passive: true });
-    if (following) atEnd();
+    setFollow(following);
+
+    // #L120-L140 marks lines; a click on a number makes it, with Shift of several.
+    const mark = () => {
+      const found = /^#L(\d+)(?:-L(\d+))?$/.exec(location.hash);
+      if (!found) return;
+      const from = Number(found[1]), to = Number(found[2] || from), first = log.firstElementChild;
+      if (first && from < first.value && log.dataset.part !== "yes") { location.replace(location.pathname + "?line=" + from + location.hash); return; }
+      for (const line of log.children) line.classList.toggle("marked", line.value >= from && line.value <= to);
+      const line = document.getElementById("L" + from);
+      if (line) line.scrollIntoView({ block: "center" });
+      setFollow(false);
+    };
+    mark();
+    addEventListener("hashchange", mark);
+    log.addEventListener("click", (event) => {
+      if (event.target !== log || !log.firstElementChild) return;
+      const line = document.elementFromPoint(log.firstElementChild.getBoundingClientRect().left + 4, event.clientY);
+      const item = line && line.closest(".log li");
+      if (!item) return;
+      const before = /^#L(\d+)/.exec(location.hash), from = before && event.shiftKey ? Number(before[1]) : item.value;
+      location.hash = item.value === from ? "L" + from : `L${Math.min(from, item.value)}-L${Math.max(from, item.value)}`;
+    });
     if (log.dataset.grows === "yes") {
-      let from = log.dataset.follow, last = log.lastElementChild ? number(log.lastElementChild) : 0;
+      let from = log.dataset.follow, last = log.lastElementChild ? log.lastElementChild.value : 0;
       const done = stream(() => from, {
         lines: (event) => {
           const trouble = document.getElementById("log-trouble");
@@ -123,7 +167,7 @@
           while (log.childElementCount > 20000) log.firstElementChild.remove();
           if (following) atEnd();
         },
-        end: () => { ended.hidden = false; done(); alive("live"); },
+        end: () => { if (ended) ended.hidden = false; done(); alive("live"); },
       });
     }
   }
@@ -165,6 +209,7 @@
       if (event.key === "Escape") event.target.blur();
       return;
     }
+    if (words.keys === "off") return;
     const rows = [...document.querySelectorAll("table.rows tbody tr")], go = (id) => { const e = document.getElementById(id); if (e) e.click(); };
     switch (event.key) {
       case "/": event.preventDefault(); if (jump) jump.focus(); break;
