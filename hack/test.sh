@@ -9,6 +9,8 @@ what=$1
 shift
 KUBEBUILDER_ASSETS=$(hack/controlplane/build.sh)
 export KUBEBUILDER_ASSETS SLIPWAY_REQUIRE_ALL=1 SLIPWAY_E2E=1
+# Pictures of every page of the Console, for people to look at.
+export SLIPWAY_SCREENSHOTS=${SLIPWAY_SCREENSHOTS:-$PWD/bin/screenshots}
 case $what in
 all) mapfile -t packages < <(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep .) ;;
 e2e) packages=(./test/e2e/...) ;;

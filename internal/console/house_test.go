@@ -123,6 +123,7 @@ func newHouseOf(t *testing.T, files depot.Reader, shelf *shelf) *house {
 // furnish makes two namespaces with a Service each.
 func (h *house) furnish() {
 	h.mine, h.theirs = env.Namespace(h.t), env.Namespace(h.t)
+	h.t.Cleanup(func() { h.clear(h.mine, h.theirs) })
 	for _, namespace := range []string{h.mine, h.theirs} {
 		service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "blog"}}
 		service.Spec.Source.Git.URL = "https://git.example.com/blog.git"
@@ -132,6 +133,15 @@ func (h *house) furnish() {
 		service.Spec.Deploy.Path = "/srv/www/blog"
 		service.Spec.Lock = &v1alpha1.Lock{Reason: hostile}
 		h.Expect(h.c.Create(h.t.Context(), service)).To(Succeed())
+	}
+}
+
+// clear removes what is in namespaces: nobody here collects what was theirs.
+func (h *house) clear(namespaces ...string) {
+	for _, namespace := range namespaces {
+		for _, object := range []client.Object{&v1alpha1.Service{}, &v1alpha1.Release{}, &v1alpha1.Target{}} {
+			h.Expect(h.c.DeleteAllOf(context.Background(), object, client.InNamespace(namespace))).To(Succeed())
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,8 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
+	"github.com/slipway-dev/slipway/internal/depot"
+	"github.com/slipway-dev/slipway/test/browser"
 )
 
 // large is a company of 500 Services on 5,000 hosts, each with ten Releases, as a cache has it.
@@ -62,6 +65,12 @@ func (l *large) Get(_ context.Context, key client.ObjectKey, object client.Objec
 			return nil
 		}
 	}
+	for i := range l.releases {
+		if r, is := object.(*v1alpha1.Release); is && l.releases[i].Name == key.Name && l.releases[i].Namespace == key.Namespace {
+			l.releases[i].DeepCopyInto(r)
+			return nil
+		}
+	}
 	return errNotFound
 }
 
@@ -93,8 +102,10 @@ func (l *large) List(_ context.Context, list client.ObjectList, options ...clien
 }
 
 // largeHouse is a Console of it, and somebody who may see everything.
-func largeHouse(g *WithT) (http.Handler, *http.Cookie) {
-	c, err := New(Options{Address: "127.0.0.1:0", Cache: newLarge(), Clock: clocktesting.NewFakePassiveClock(noon), Logger: slog.New(slog.DiscardHandler)})
+func largeHouse(g *WithT) (http.Handler, *http.Cookie) { return houseOf(g, newLarge(), nil) }
+
+func houseOf(g *WithT, l *large, files depot.Reader) (http.Handler, *http.Cookie) {
+	c, err := New(Options{Address: "127.0.0.1:0", Cache: l, Depot: files, Clock: clocktesting.NewFakePassiveClock(noon), Logger: slog.New(slog.DiscardHandler)})
 	g.Expect(err).NotTo(HaveOccurred())
 	all := &user{Identity: Identity{Name: "alice"}, clock: c.Clock, may: map[permission]verdict{}}
 	c.users.known["alice\n"] = all
@@ -137,6 +148,47 @@ func BenchmarkPages(b *testing.B) {
 			for b.Loop() {
 				if w := ask4(h, cookie, path); w.Code != http.StatusOK {
 					b.Fatal(path, w.Code)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFirstPaint opens the first page of the large company in a real browser: from the click until something is seen.
+func BenchmarkFirstPaint(b *testing.B) {
+	g := NewWithT(b)
+	h, cookie := largeHouse(g)
+	server := httptest.NewServer(h)
+	defer func() { server.CloseClientConnections(); server.Close() }()
+	tab := browser.Start(b).Tab()
+	tab.Open(server.URL + "/signin")
+	browser.Eval[string](tab, fmt.Sprintf("document.cookie = %q", cookie.Name+"="+cookie.Value))
+	var paints []float64
+	for b.Loop() {
+		tab.Open(server.URL + "/")
+		paints = append(paints, browser.Eval[float64](tab, `new Promise((done) => new PerformanceObserver((list) => {
+			for (const entry of list.getEntriesByName("first-contentful-paint")) done(entry.startTime);
+		}).observe({ type: "paint", buffered: true }))`))
+	}
+	slices.Sort(paints)
+	b.ReportMetric(paints[len(paints)/2], "ms/first-paint")
+	g.Expect(browser.Eval[int](tab, `document.querySelectorAll("table.rows tbody tr").length`)).To(Equal(perPage))
+}
+
+// BenchmarkLongLog shows the end of a log of the greatest length that the depot keeps, 7 MiB of what may have been 200 MB, and
+// searches it.
+func BenchmarkLongLog(b *testing.B) {
+	g := NewWithT(b)
+	line := strings.Repeat("a line of a build that says much, in no hurry ", 2) + "\n"
+	shelf := &shelf{log: strings.Repeat(line, 7<<20/len(line))}
+	l := newLarge()
+	l.releases[9].Status.Build = &v1alpha1.BuildStatus{Job: "job"}
+	h, cookie := houseOf(g, l, shelf)
+	for _, path := range []string{"", "?q=hurry", "?line=40000"} {
+		b.Run("log"+path, func(b *testing.B) {
+			for b.Loop() {
+				if w := ask4(h, cookie, "/r/team-00/service-000-9/log"+path); w.Code != http.StatusOK || w.Body.Len() < 5_000 {
+					b.Fatal(path, w.Code, w.Body.Len())
 				}
 			}
 		})

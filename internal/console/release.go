@@ -70,7 +70,7 @@ func stagesOf(release *v1alpha1.Release, batches []batch, waiting int) []stage {
 			one.Is = "done"
 		case is(v1alpha1.ConditionPublished) && over:
 			one.Is = "bad"
-		case is(v1alpha1.ConditionPublished) && gate == "":
+		case is(v1alpha1.ConditionPublished) && gate == "" && heldBy(release) == "":
 			one.Is = "now"
 		}
 		list = append(list, one)
@@ -194,8 +194,10 @@ type releaseView struct {
 	LockForm *button
 	Message  string
 	Gate     string
-	Done     int32
-	Total    int32
+	// Over says that the Release has ended.
+	Over  bool
+	Done  int32
+	Total int32
 	// Failures name hosts that no longer belong to the Release, and what ailed them; those that do say it themselves.
 	Failures []v1alpha1.TargetFailure
 	Commits  string
@@ -280,6 +282,7 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		HasLog: release.Status.Build != nil && release.Status.Build.Job != "", Approved: release.Spec.Approvals,
 	}
 	if phase.Ended(release) {
+		v.Over = true
 		v.Message = conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded).Message
 	}
 	v.Trouble = troubleOf(release, s.Targets)

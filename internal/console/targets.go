@@ -121,7 +121,8 @@ func targetsPage(ctx context.Context, a *ask) (view, error) {
 		if !slices.Contains(states, row.State) {
 			states = append(states, row.State)
 		}
-		text := strings.ToLower(target.Namespace + "/" + target.Spec.Service + " " + target.Spec.Host.Name + " " + target.Spec.Host.Address + " " + target.Spec.Host.ID + " " + row.Running)
+		host := target.Spec.Host
+		text := strings.ToLower(strings.Join([]string{target.Namespace + "/" + target.Spec.Service, host.Name, host.Address, host.ID, row.Running}, " "))
 		if state != "" && row.State.Key != state || filter != "" && !strings.Contains(text, filter) {
 			continue
 		}

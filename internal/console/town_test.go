@@ -111,13 +111,7 @@ func newTown(t *testing.T) *town {
 	}
 	w.blog()
 	w.others()
-	t.Cleanup(func() {
-		for _, namespace := range []string{"web", "shop"} {
-			for _, object := range []client.Object{&v1alpha1.Service{}, &v1alpha1.Release{}, &v1alpha1.Target{}} {
-				w.Expect(w.c.DeleteAllOf(context.Background(), object, client.InNamespace(namespace))).To(Succeed())
-			}
-		}
-	})
+	t.Cleanup(func() { w.clear("web", "shop") })
 	return w
 }
 

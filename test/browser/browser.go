@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/onsi/gomega"
 )
@@ -26,12 +27,12 @@ const (
 
 // Browser is a browser with a profile of its own.
 type Browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 }
 
 // Start starts a browser that ends with the test. What it would do by itself in the background is off.
-func Start(t *testing.T) *Browser {
+func Start(t testing.TB) *Browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(Program), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("no-proxy-server", true), chromedp.UserDataDir(t.TempDir()))
@@ -44,7 +45,7 @@ func Start(t *testing.T) *Browser {
 
 // Tab is one tab.
 type Tab struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 }
 
@@ -71,6 +72,15 @@ func (tab *Tab) Do(what string, steps ...chromedp.Action[chromedp.Void]) {
 func (tab *Tab) Size(width, height int64) {
 	tab.t.Helper()
 	tab.Do("resize", chromedp.EmulateViewport(width, height))
+}
+
+// Front has the tab be the one that is looked at.
+func (tab *Tab) Front() {
+	tab.t.Helper()
+	tab.Do("bring to the front", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, page.BringToFront, cdp.Empty{})
+		return chromedp.Void{}, err
+	})
 }
 
 // Open goes to a page.

@@ -48,14 +48,29 @@
     }
   }
 
-  // One stream a tab. A tab that is not looked at gives it up after a while: browsers have few connections.
-  // Where something in between keeps events back, the page is asked for instead, now and then.
+  // Browsers have six connections to a site over plain HTTP/1.1: four may be streams, of all tabs together, or the next page hangs.
+  const slots = (performance.getEntriesByType("navigation")[0] || {}).nextHopProtocol === "h2" ? 0 : 4;
+  async function slot() {
+    if (!slots || !navigator.locks) return () => {};
+    for (let i = 0; i < slots; i++) {
+      const free = await new Promise((taken) => navigator.locks.request("slipway-stream-" + i, { ifAvailable: true },
+        (lock) => (lock ? new Promise((release) => taken(release)) : taken(null))));
+      if (free) return free;
+    }
+    return null;
+  }
+
+  // One stream a tab, if there is one left; a tab that is not looked at gives it up after a while. Without one, and where something
+  // in between keeps events back, the page is asked for now and then instead.
   function stream(url, handlers, ask) {
-    let source, hiding, retry, silence;
-    function open() {
-      clearTimeout(retry);
-      clearTimeout(silence);
-      if (ask) silence = setTimeout(() => { source.close(); poll(); }, 25000);
+    let source, hiding, retry, silence, free, wanted = true;
+    async function open() {
+      stop();
+      wanted = true;
+      free = free || await slot();
+      if (!wanted || source) return;
+      if (!free) { poll(open); return; }
+      silence = setTimeout(() => { stop(); poll(poll); }, 25000);
       source = new EventSource(url());
       source.addEventListener("pulse", () => clearTimeout(silence));
       for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, handle);
@@ -63,26 +78,27 @@
       source.onerror = () => {
         if (!lost) lost = Date.now();
         alive("reconnecting");
-        if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 5000);
+        if (source && source.readyState === EventSource.CLOSED) retry = setTimeout(open, 5000);
       };
     }
-    async function poll() {
+    async function poll(next) {
       try {
         const old = await ask();
         lost = 0;
         alive(old ? "stale" : "live", Date.now());
-        retry = setTimeout(poll, 10000);
+        if (wanted) retry = setTimeout(next, 10000, next);
       } catch {
         if (!lost) lost = Date.now();
         alive("reconnecting");
-        retry = setTimeout(open, 5000);
+        if (wanted) retry = setTimeout(open, 5000);
       }
     }
-    function close() { if (source) source.close(); source = null; clearTimeout(retry); clearTimeout(silence); }
+    function stop() { if (source) source.close(); source = null; clearTimeout(retry); clearTimeout(silence); }
+    function close() { wanted = false; stop(); if (free) free(); free = null; }
     document.addEventListener("visibilitychange", () => {
       clearTimeout(hiding);
       if (document.hidden) hiding = setTimeout(close, 30000);
-      else if (!source) open();
+      else if (!wanted) open();
     });
     addEventListener("pagehide", close);
     open();
@@ -168,7 +184,7 @@
           if (following) atEnd();
         },
         end: () => { if (ended) ended.hidden = false; done(); alive("live"); },
-      });
+      }, () => location.reload());
     }
   }
   let found = -1;
