@@ -129,7 +129,7 @@ func TestTheFirstViewIsSmall(t *testing.T) {
 	g := NewWithT(t)
 	h, cookie := largeHouse(g)
 	total := 0
-	for path, most := range map[string]int{"/": 25 << 10, "/static/console.css": 10 << 10, "/static/console.js": 15 << 10, "/static/icon.svg": 1 << 10} {
+	for path, most := range map[string]int{"/": 25 << 10, "/static/console.css": 10 << 10, "/static/console.js": 15 << 10, "/static/icon.svg": 1 << 10, "/static/icons.svg": 2 << 10} {
 		w := ask4(h, cookie, path)
 		g.Expect(w.Code).To(Equal(http.StatusOK), path)
 		g.Expect(w.Body.Len()).To(BeNumerically("<", most), path)

@@ -231,6 +231,6 @@ func (o *OIDC) identity(claims map[string]any) (Identity, error) {
 
 // refuseSignIn shows the page to sign in again.
 func (c *Console) refuseSignIn(w http.ResponseWriter, r *http.Request, problem string, err error) {
-	c.Logger.Warn("sign-in refused", "source", sourceOf(r), "why", problem, "error", fmt.Sprint(err))
+	c.Logger.Warn("sign-in refused", "source", c.sourceOf(r), "why", problem, "error", fmt.Sprint(err))
 	c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, c.signInView("/", problem))
 }

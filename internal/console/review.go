@@ -357,5 +357,5 @@ const fieldOwner = client.FieldOwner("slipway-console")
 
 // audit logs what was done, and by whom. The cluster keeps its own record on the Service.
 func (c *Console) audit(a *ask, what, object string, more ...any) {
-	c.Logger.Info("action", append([]any{"user", a.user.Name, "did", what, "object", object, "source", sourceOf(a.Request)}, more...)...)
+	c.Logger.Info("action", append([]any{"user", a.user.Name, "did", what, "object", object, "source", c.sourceOf(a.Request)}, more...)...)
 }

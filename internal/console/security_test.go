@@ -5,6 +5,7 @@ package console
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -280,4 +281,47 @@ func TestALogGoesOnWhereItBrokeOff(t *testing.T) {
 		return e.name
 	}, 10*time.Second).Should(Equal("end"))
 	h.Expect(got).To(Equal([]string{"one", "two", "three", "four", "five"}))
+}
+
+func TestTheSourceBehindAProxyIsWhatTheProxySays(t *testing.T) {
+	g := NewWithT(t)
+	for forwarded, want := range map[string][2]string{ // with a proxy and without
+		"": {"10.0.0.1", "10.0.0.1"}, "6.6.6.6": {"6.6.6.6", "10.0.0.1"}, "1.1.1.1, 6.6.6.6": {"6.6.6.6", "10.0.0.1"}, "2001:db8:1:2:3::4": {"2001:db8:1:2::", "10.0.0.1"},
+		"unknown": {"10.0.0.1", "10.0.0.1"}, "6.6.6.6, <script>": {"10.0.0.1", "10.0.0.1"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = "10.0.0.1:4711"
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		g.Expect((&Console{Options: Options{Insecure: true}}).sourceOf(r)).To(Equal(want[0]), forwarded)
+		g.Expect((&Console{}).sourceOf(r)).To(Equal(want[1]), forwarded)
+	}
+}
+
+// TestWhatIsTooLargeOrElsewhereIsRefused sends what no page sends.
+func TestWhatIsTooLargeOrElsewhereIsRefused(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	v := h.signedIn("releaser", "slipway-releaser")
+	v.sees("/r/"+h.mine+"/one", "one")
+	long := strings.Repeat("x", 30_000)
+	for _, path := range []string{
+		"/static/../console.go", "/static/%2e%2e/console.go", "/static/..%2f..%2fetc/passwd", "/static/catalogue/en.json", "/r/" + h.mine + "/one/t/..%2f..%2fx", "/s/" + h.mine + "/%2e%2e%2fblog",
+		"/r/" + h.mine + "/" + long, "/s/" + h.mine + "/blog/diff/" + long, "/s/" + h.mine + "/blog/diff/--upload-pack=x..." + strings.Repeat("8", 40), "/r/" + h.mine + "/one%00",
+	} {
+		code, body, _ := v.get(path)
+		h.Expect(code).To(BeElementOf(http.StatusNotFound, http.StatusMovedPermanently, http.StatusTemporaryRedirect), "%.60s", path)
+		h.Expect(body).NotTo(ContainSubstring("root:"), "%.60s", path)
+	}
+	for _, path := range []string{"/?q=" + long, "/?page=99999999999999999999", "/?page=-1", "/?state=" + long, "/jump?to=" + long, "/r/" + h.mine + "/one/log?line=99999999999999999999", "/s/" + h.mine + "/blog/new?plan=" + long} {
+		code, _, _ := v.get(path)
+		h.Expect(code).To(BeNumerically("<", 400), "%.60s", path)
+	}
+	for _, revision := range []string{long[:1_000], "--upload-pack=touch /tmp/x", "a..b", "a\nb", "\x00", " "} {
+		code, _, _ := v.post("/s/"+h.mine+"/blog/plan", "revision", revision)
+		h.Expect(code).To(Equal(http.StatusUnprocessableEntity), "%.60q", revision)
+	}
+	code, _, where := v.post("/settings", "next", "//evil.example.com", "language", "xx\r\nSet-Cookie: a=b", "theme", "dark; Domain=evil", "keys", "maybe")
+	h.Expect([]any{code, where}).To(Equal([]any{http.StatusSeeOther, "/"}))
 }

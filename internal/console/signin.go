@@ -61,7 +61,7 @@ func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
 // signIn takes a Kubernetes token.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostFormValue("next"))
-	source := sourceOf(r)
+	source := c.sourceOf(r)
 	if !c.attempts.allow(source) {
 		c.show(w, r, http.StatusTooManyRequests, "signin", Identity{}, c.signInView(next, "signin.tooMany"))
 		return
@@ -86,7 +86,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, user Identity) {
 		c.sessions.end(cookie.Value)
 	}
 	c.setCookie(w, c.sessions.begin(user))
-	c.Logger.Info("signed in", "user", user.Name, "source", sourceOf(r))
+	c.Logger.Info("signed in", "user", user.Name, "source", c.sourceOf(r))
 }
 
 // review asks the cluster whose token it is. problem names why nobody signs in with it.
@@ -167,7 +167,7 @@ func (c *Console) linkPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) followLink(w http.ResponseWriter, r *http.Request) {
-	if c.Link == nil || !c.attempts.allow(sourceOf(r)) || !c.links.use(r.PathValue("key")) {
+	if c.Link == nil || !c.attempts.allow(c.sourceOf(r)) || !c.links.use(r.PathValue("key")) {
 		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, c.signInView("/", "signin.oldLink"))
 		return
 	}
@@ -239,11 +239,19 @@ func (l *limiter) allow(source string) bool {
 	return true
 }
 
-// sourceOf is the address that a request came from; of IPv6 the network that one customer has.
-func sourceOf(r *http.Request) string {
+// sourceOf is the address that a request came from; of IPv6 the network that one customer has. Behind a proxy it is the address that
+// the proxy says, which is the last one of X-Forwarded-For: those before it are whatever somebody wrote there.
+func (c *Console) sourceOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		host = r.RemoteAddr
+	}
+	if said := r.Header.Values("X-Forwarded-For"); c.Insecure && len(said) > 0 {
+		last := said[len(said)-1]
+		last = strings.TrimSpace(last[strings.LastIndex(last, ",")+1:])
+		if net.ParseIP(last) != nil {
+			host = last
+		}
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
 		return ip.Mask(net.CIDRMask(64, 128)).String()
