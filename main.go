@@ -42,10 +42,16 @@ func main() {
 	}
 }
 
-// program is what this is called as: kubectl-slipway, kubectl's plugin, or else slipway.
+// program is what this is called as: kubectl-slipway, kubectl's plugin; kubectl_complete-slipway, which completes its arguments; or else
+// slipway.
 func program(name string) *cobra.Command {
-	if filepath.Base(name) == plugin.Name {
+	switch filepath.Base(name) {
+	case plugin.Name:
 		return plugin.Command(newScheme())
+	case plugin.CompletionName:
+		c := plugin.Command(newScheme())
+		c.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))
+		return c
 	}
 	return command()
 }

@@ -88,6 +88,9 @@ func (s *subject) Active() *v1alpha1.Release {
 	return nil
 }
 
+// ActiveState says how the Release is that is under way.
+func (s *subject) ActiveState() phase.Phase { return phase.OfRelease(s.Active()) }
+
 // subject reads a Service, if the user may see it.
 func (a *ask) subject(ctx context.Context, namespace, name string) (*subject, error) {
 	if !a.user.sees(ctx, namespace) {

@@ -75,13 +75,24 @@ func Command(scheme *runtime.Scheme) *cobra.Command {
 		o.change("resume", "Goes on where a Release was paused", func(s *v1alpha1.ReleaseSpec) { s.Paused = false }),
 		o.change("abort", "Stops for good: hosts stay as they are", func(s *v1alpha1.ReleaseSpec) { s.Abort = true }),
 		o.change("rollback", "Stops and returns the hosts to what ran before", func(s *v1alpha1.ReleaseSpec) { s.RollBack = true }))
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "release":
+			c.ValidArgsFunction = o.names(scheme, o.serviceThenRevision)
+		case "status", "logs":
+			c.ValidArgsFunction = o.names(scheme, o.releases(false))
+		default:
+			c.ValidArgsFunction = o.names(scheme, o.releases(true))
+		}
+	}
 	return root
 }
 
 // connect finds the API server, for all commands but those that only print.
 func (o *options) connect(c *cobra.Command, scheme *runtime.Scheme) error {
 	o.screen = screenOf(c.OutOrStdout())
-	if c.Name() == "help" || c.HasParent() && c.Parent().Name() == "completion" {
+	switch name := c.Name(); {
+	case name == "help", name == cobra.ShellCompRequestCmd, name == cobra.ShellCompNoDescRequestCmd, c.HasParent() && c.Parent().Name() == "completion":
 		return nil
 	}
 	if o.output != "" && o.output != "json" {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -231,4 +232,34 @@ func TestEveryPhaseHasAWord(t *testing.T) {
 		phase.Aborted, phase.Superseded, phase.RolledBack, phase.Unknown, phase.Well, phase.Degraded, phase.Mixed, phase.NoTargets, phase.NotReleased, phase.Adoption} {
 		NewWithT(t).Expect(p.Word()).NotTo(BeEmpty(), p.Key)
 	}
+}
+
+// TestNamesAreCompleted asks as a shell does.
+func TestNamesAreCompleted(t *testing.T) {
+	d := newDesk(t)
+	file := d.kubeconfig(env.Config(t))
+	d.becomes(d.release("over"), func(r *v1alpha1.Release) {
+		conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionFinished, v1alpha1.ReasonSucceeded, "")
+	})
+	d.release("goes")
+	complete := func(args ...string) string {
+		var out bytes.Buffer
+		root := Command(env.Scheme())
+		root.SetOut(&out)
+		root.SetErr(io.Discard)
+		root.SetArgs(append([]string{"__complete"}, args...))
+		d.Expect(root.ExecuteContext(t.Context())).To(Succeed())
+		return strings.Join(strings.Fields(out.String()), " ")
+	}
+	where := []string{"-n", d.namespace, "--kubeconfig", file}
+	with := func(command string, args ...string) string {
+		return complete(append(append([]string{command}, where...), args...)...)
+	}
+	d.Expect(with("release", "")).To(Equal("blog :4"))
+	d.Expect(with("release", "blog", "")).To(Equal("v1 :4"))
+	d.Expect(with("release", "other", "")).To(Equal(":4"))
+	d.Expect(with("pause", "")).To(Equal("goes :4"))
+	d.Expect(strings.Fields(with("status", ""))).To(ConsistOf("goes", "over", ":4"))
+	d.Expect(with("pause", "goes", "")).To(Equal(":4"))
+	d.Expect(complete("pause", "--kubeconfig", "/nowhere", "")).To(Equal(":4"), "no cluster, no names, and no noise")
 }

@@ -108,6 +108,7 @@
   async function refresh() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) throw new Error(answer.status);
+    if (answer.redirected) { location.reload(); return false; } // signed out
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of page.querySelectorAll("main .part")) put({ id: part.id, sum: part.dataset.sum, html: part.outerHTML });
     return page.querySelector("#pulse.stale");
