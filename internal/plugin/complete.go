@@ -77,7 +77,7 @@ func (o *options) releases(active bool) func(ctx context.Context, args []string)
 		slices.SortFunc(list.Items, func(a, b v1alpha1.Release) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
 		var found []string
 		for i := range list.Items {
-			if r := &list.Items[i]; !r.IsDryRun() && !(active && phase.Ended(r)) {
+			if r := &list.Items[i]; !r.IsDryRun() && (!active || !phase.Ended(r)) {
 				found = append(found, r.Name)
 			}
 		}
