@@ -202,6 +202,7 @@ How to go on
   kubectl get sltgt -o wide
   echo broken >> $state/hosts/web-2/srv/www/blog/current/index.php; kubectl get sltgt -w    # drift, repaired
   curl http://10.211.7.12/blog/current/build-info.json
+  the Console, the web page: $(cat "$state/standalone/console.link" 2>/dev/null || echo "its link is in $state/standalone/console.link")
 TEXT
 else
   printf '\nHow to go on: make demo DEMO_KEEP=1 leaves all of this running; docs/quickstart.md brings a site of your own.\n'

@@ -37,7 +37,7 @@ var screens = []struct{ name, path, shows string }{
 	{"release-held", "/r/shop/search-2", "mara"},
 	{"release-paused", "/r/shop/checkout-2", "co-2"},
 	{"release-aborted", "/r/shop/images-2", "img-1"},
-	{"release-build-failed", "/r/web/blog-3", "exit code 1"},
+	{"release-build-failed", "/r/web/blog-3", "Rollup failed"},
 	{"release-rolled-back", "/r/web/blog-5", "maxFailures"},
 	{"release-succeeded", "/r/web/blog-4", ""},
 	{"log", "/r/web/blog-3/log", "Rollup failed"},

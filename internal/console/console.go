@@ -79,6 +79,8 @@ type Console struct {
 	hub      *hub
 	secure   bool
 	mux      *http.ServeMux
+	// beat is how often a stream that has nothing to say says so; tests have no time for the heartbeat.
+	beat time.Duration
 }
 
 // New returns a Console.
@@ -101,6 +103,7 @@ func New(o Options) (*Console, error) {
 		Options: o, render: r, sessions: newSessions(o.Clock), links: newLinks(o.Clock), attempts: newLimiter(o.Clock), hub: newHub(),
 		users:  newUsers(o.Config, o.Mapper, o.Scheme, o.Clock),
 		secure: o.CertFile != "" || strings.HasPrefix(o.URL, "https://"),
+		beat:   heartbeat,
 	}
 	if o.OIDC != nil {
 		c.oidc = &signInByOIDC{OIDC: *o.OIDC}

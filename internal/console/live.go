@@ -210,7 +210,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 	if first.Topic == "" {
 		wait = settleAll
 	}
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(c.beat)
 	defer beat.Stop()
 	for v := first; ; {
 		parts, err := c.parts(a.Request, v)
@@ -239,6 +239,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 				if _, still := c.whoIs(a.Request); !still || out.send("", "pulse", c.pulse(ctx, a)) != nil {
 					return
 				}
+				waiting = !v.Restless
 			}
 		}
 		select {

@@ -224,6 +224,28 @@ func (c *choice) add(lines []textLine) {
 	}
 }
 
+// endLines is how many lines of a log the page of its Release has.
+const endLines = 15
+
+// logEnd is the end of a build's log; none if it can't be read now, for the page has more to say.
+func (a *ask) logEnd(ctx context.Context, release *v1alpha1.Release, s *subject) []logLine {
+	reader := a.logOf(release, s)
+	if reader == nil {
+		return nil
+	}
+	var kept []textLine
+	for more := true; more; {
+		var lines []textLine
+		var err error
+		if lines, more, _, err = readNow(ctx, reader); err != nil {
+			break
+		}
+		kept = append(kept, lines...)
+		kept = append([]textLine(nil), kept[max(len(kept)-endLines, 0):]...)
+	}
+	return shownLines(kept)
+}
+
 // readNow does not wait for a log to grow.
 func readNow(ctx context.Context, l *logReader) (lines []textLine, more, grows bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitsLimit)

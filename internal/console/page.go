@@ -27,6 +27,9 @@ type view struct {
 	Topic string
 	// Still says that nothing on it ever changes.
 	Still bool
+	// Restless says that something on it changes of which the cluster does not tell, such as a log: it is looked at again with each
+	// heartbeat.
+	Restless bool
 }
 
 // part is what a template makes of data, under an id of its own.

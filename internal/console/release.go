@@ -194,6 +194,8 @@ type releaseView struct {
 	LockForm *button
 	Message  string
 	Gate     string
+	// LogEnd is the end of the log of a build that runs or has failed.
+	LogEnd []logLine
 	// Over says that the Release has ended.
 	Over  bool
 	Done  int32
@@ -292,6 +294,10 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 	} else {
 		v.Batches, _ = batchesOf(release, s.Targets)
 	}
+	building := v.State == phase.Building || v.Trouble != nil && release.Status.Artifact == nil
+	if building {
+		v.LogEnd = a.logEnd(ctx, release, s)
+	}
 	if len(v.Batches) == 0 {
 		v.Failures = release.Status.Failures
 	}
@@ -304,9 +310,9 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		b := a.lockButton(ctx, s, a.text("lock.afterRollback", release.Name))
 		v.LockForm = &b
 	}
-	return view{Title: release.Name, Topic: s.Topic(), Parts: []part{
+	return view{Title: release.Name, Topic: s.Topic(), Restless: building && !v.Over, Parts: []part{
 		{"head", "release-head", v, across}, {"rail", "release-rail", v, across}, {"trouble", "release-trouble", v, across}, {"actions", "release-actions", v, across},
-		{"batches", "release-batches", v, mainColumn}, {"facts", "release-facts", v, sideColumn},
+		{"log-end", "release-log-end", v, mainColumn}, {"batches", "release-batches", v, mainColumn}, {"facts", "release-facts", v, sideColumn},
 	}}, nil
 }
 

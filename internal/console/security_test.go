@@ -4,6 +4,7 @@
 package console
 
 import (
+	"html/template"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
 )
 
 // pages are all of them, and actions all that change something.
@@ -218,19 +220,7 @@ func TestPagesFollow(t *testing.T) {
 	v.sees("/r/"+h.mine+"/one", "Stages")
 	events, stop := v.stream("/r/"+h.mine+"/one", "")
 	defer stop()
-	part := func(id, text string) {
-		t.Helper()
-		h.Eventually(func() string {
-			select {
-			case e := <-events:
-				if e.name == "part" && e.data["id"] == id {
-					return e.data["html"].(string)
-				}
-			default:
-			}
-			return ""
-		}, 15*time.Second, 5*time.Millisecond).Should(ContainSubstring(text))
-	}
+	part := func(id, text string) { h.part(events, id, text) }
 	part("head", "Queued")
 	var one v1alpha1.Release
 	h.Expect(h.c.Get(t.Context(), client.ObjectKey{Namespace: h.mine, Name: "one"}, &one)).To(Succeed())
@@ -238,6 +228,38 @@ func TestPagesFollow(t *testing.T) {
 	one.Spec.Paused = true
 	h.Expect(h.c.Patch(t.Context(), &one, client.MergeFrom(before))).To(Succeed())
 	part("head", "Paused")
+}
+
+// part waits until a part of a page that is followed has a text.
+func (h *house) part(events <-chan event, id, text string) {
+	h.t.Helper()
+	h.Eventually(func() string {
+		select {
+		case e := <-events:
+			if e.name == "part" && e.data["id"] == id {
+				return e.data["html"].(string)
+			}
+		default:
+		}
+		return ""
+	}, 15*time.Second, 5*time.Millisecond).Should(ContainSubstring(text))
+}
+
+// TestAReleaseShowsWhatItsBuildSays while nothing in the cluster changes.
+func TestAReleaseShowsWhatItsBuildSays(t *testing.T) {
+	h := newHouse(t)
+	h.console.beat = 50 * time.Millisecond
+	h.release("one", func(r *v1alpha1.Release) {
+		conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionResolved, v1alpha1.ReasonSucceeded, "")
+	})
+	h.depot.set(strings.Repeat("composer\n", 30)+"npm run build\n", true)
+	v := h.signedIn("viewer", "slipway-viewer")
+	v.sees("/r/"+h.mine+"/one", "npm run build")
+	events, stop := v.stream("/r/"+h.mine+"/one", "")
+	defer stop()
+	h.part(events, "log-end", "npm run build")
+	h.depot.set(strings.Repeat("composer\n", 30)+"npm run build\n"+hostile+"\n", true)
+	h.part(events, "log-end", template.HTMLEscapeString(hostile[:8]))
 }
 
 // TestALogGoesOnWhereItBrokeOff loses the connection at every line.
