@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/utils/clock"
@@ -104,11 +106,30 @@ func (c *Console) review(ctx context.Context, token string) (user Identity, prob
 	if !review.Status.Authenticated {
 		return Identity{}, "signin.badToken"
 	}
-	user = Identity{Name: review.Status.User.Username, Groups: review.Status.User.Groups}
+	user = Identity{Name: review.Status.User.Username, Groups: review.Status.User.Groups, Until: expiry(token)}
 	if err := user.check(); err != nil {
 		return Identity{}, "signin.refused"
 	}
 	return user, ""
+}
+
+// expiry is when a token runs out, if it is a JWT that says so (RFC 7519, section 4.1.4); zero else. The cluster has verified it.
+func expiry(token string) time.Time {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	payload, err := decode(parts[1])
+	if err != nil {
+		return time.Time{}
+	}
+	var claims struct {
+		Expires float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil || claims.Expires <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(claims.Expires), 0)
 }
 
 // check refuses whom the Console never speaks for: nobody at all, and who is past all authorization.
@@ -116,6 +137,8 @@ func (i Identity) check() error {
 	switch {
 	case i.Name == "":
 		return errors.New("the user has no name")
+	case strings.ContainsFunc(i.Name+strings.Join(i.Groups, ""), unicode.IsControl):
+		return errors.New("the name of the user, or of a group, has control characters")
 	case slices.Contains(i.Groups, forbiddenGroup):
 		return fmt.Errorf("members of %s sign in with kubectl alone", forbiddenGroup)
 	}
