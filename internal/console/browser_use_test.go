@@ -52,10 +52,10 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	tab.Key("l")
 	tab.At("/r/web/blog-6/log")
 	tab.Open(w.server.URL + "/")
-	tab.Key("jjk")
-	w.Expect(browser.Eval[string](tab, `document.querySelector("tr.chosen a").innerText`)).To(Equal("cart"))
+	tab.Key("jjjk")
+	w.Expect(browser.Eval[string](tab, `document.querySelector(".chosen a b").innerText`)).To(Equal("wiki"), "what needs somebody comes first")
 	tab.Key("\r")
-	tab.At("/s/shop/cart")
+	tab.At("/s/web/wiki")
 	tab.Open(w.server.URL + "/r/web/blog-6")
 	tabTo(w, tab, "Pause")
 	tab.Key("\r")
@@ -70,7 +70,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	tab.Shows("Single keys are off")
 	tab.Open(w.server.URL + "/")
 	tab.Key("?jl")
-	w.Expect(browser.Eval[int](tab, `document.querySelectorAll("tr.chosen").length`)).To(BeZero())
+	w.Expect(browser.Eval[int](tab, `document.querySelectorAll(".chosen").length`)).To(BeZero())
 	tab.At("/")
 }
 
@@ -92,12 +92,12 @@ func TestEverythingWorksWithoutScript(t *testing.T) {
 	tab.Shows("Rollup failed")
 	tab.Type("#in-log", "warning")
 	tab.Click(`form[role="search"] button`)
-	tab.Shows("1 of 18 lines have it")
+	tab.Shows("1 of 18 lines match")
 	tab.Click(".log a")
 	tab.Shows("Rollup failed")
 	tab.Open(w.server.URL + "/s/web/blog/new?rev=v1.5.0")
 	tab.Click(".inline button.primary")
-	tab.Shows("Finding out what would happen")
+	tab.Shows("Working out what would happen")
 	tab.Click(`button[name="language"]`)
 	tab.Shows("何が起きるかを調べています")
 }
@@ -124,6 +124,42 @@ func TestManyTabsStayLive(t *testing.T) {
 	tabs[0].Shows("Resume")
 	tabs[4].Front()
 	tabs[4].Shows("Resume") // what is done in one is seen in the other
+}
+
+// TestWhatIsTypedStays while the page goes on, and the command that does the same has it.
+func TestWhatIsTypedStays(t *testing.T) {
+	w := newTown(t)
+	tab := browser.Start(t).Tab()
+	w.enter(tab)
+	tab.Open(w.server.URL + "/r/shop/cart-2")
+	tab.Shows("Live")
+	change := func(updated int32) {
+		r := &v1alpha1.Release{}
+		w.Expect(w.c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "cart-2"}, r)).To(Succeed())
+		before := r.DeepCopy()
+		r.Status.Targets.Updated = updated
+		w.Expect(w.c.Status().Patch(t.Context(), r, client.MergeFrom(before))).To(Succeed())
+	}
+	typed := func() string { return browser.Eval[string](tab, `document.getElementById("reason-approve").value`) }
+	tab.Type("#reason-approve", "it's tested")
+	change(2) // while the field has the focus, its part waits
+	tab.Shows("2 of 2 hosts run it")
+	w.Expect(browser.Eval[string](tab, "document.activeElement.id")).To(Equal("reason-approve"))
+	tab.Key("\t")
+	tab.Shows("2 stay new")
+	w.Expect(typed()).To(Equal("it's tested"))
+	change(0) // and when somebody is about to press the button, it keeps what it has
+	tab.Shows("0 stay new")
+	w.Expect(typed()).To(Equal("it's tested"))
+	w.Expect(focused(tab)).To(Equal("Approve"))
+	w.Expect(browser.Eval[string](tab, `document.querySelector('form[action$="/approve"]').parentElement.querySelector("pre").textContent`)).To(
+		ContainSubstring(`"reason":"it'\''s tested"`))
+	w.Expect(browser.Eval[string](tab, "document.title")).To(Equal("Awaiting approval · cart main · Slipway"))
+	tab.Key("\r")
+	tab.Shows("it's tested") // among those who approved
+	var r v1alpha1.Release
+	w.Expect(w.c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "cart-2"}, &r)).To(Succeed())
+	w.Expect(r.Spec.Approvals).To(HaveExactElements(v1alpha1.Approval{Gate: "Step-2", By: "operator", Reason: "it's tested"}))
 }
 
 // progress changes what the Release of the town says.

@@ -20,7 +20,7 @@ import (
 
 var (
 	inTemplates = regexp.MustCompile(`\bt "([^"]+)"`)
-	inCode      = regexp.MustCompile(`(?:\btext\(|fail\(w, r, http\.\w+, |problem\{|Trouble = |Trouble, v\.Grows = |Problem: |signInView\("?[^"]*"?, |refuseSignIn\(w, r, |Identity\{\}, )"([a-z][A-Za-z.]+)"`)
+	inCode      = regexp.MustCompile(`(?:\btext\(|fail\(w, r, http\.\w+, |problem\{|Trouble = |Trouble, v\.Grows = |Problem: |signInView\("?[^"]*"?, |refuseSignIn\(w, r, |Identity\{\}, )"([a-z][A-Za-z.]*[A-Za-z])"`)
 	places      = regexp.MustCompile(`\{\d\}`)
 )
 

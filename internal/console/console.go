@@ -63,8 +63,8 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 const (
 	// maxForm bounds a form.
 	maxForm = 64 << 10
-	// pageLimit bounds how long a page may take.
-	pageLimit = 20 * time.Second
+	// pageLimit bounds how long a page may take, writeLimit how long a browser may take to load it.
+	pageLimit, writeLimit = 20 * time.Second, 2 * time.Minute
 )
 
 // Console serves the pages.
@@ -79,8 +79,8 @@ type Console struct {
 	hub      *hub
 	secure   bool
 	mux      *http.ServeMux
-	// beat is how often a stream that has nothing to say says so; tests have no time for the heartbeat.
-	beat time.Duration
+	// beat and look are heartbeat and restlessEvery; tests have no time for them.
+	beat, look time.Duration
 }
 
 // New returns a Console.
@@ -104,6 +104,7 @@ func New(o Options) (*Console, error) {
 		users:  newUsers(o.Config, o.Mapper, o.Scheme, o.Clock),
 		secure: o.CertFile != "" || strings.HasPrefix(o.URL, "https://"),
 		beat:   heartbeat,
+		look:   restlessEvery,
 	}
 	if o.OIDC != nil {
 		c.oidc = &signInByOIDC{OIDC: *o.OIDC}
@@ -195,6 +196,8 @@ func (c *Console) guard(next http.Handler) http.Handler {
 			h.Set("Cache-Control", "no-store")
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		// Who takes an answer too slowly holds nothing up. Streams go on for longer than that, event by event.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeLimit))
 		next.ServeHTTP(w, r)
 	})
 }

@@ -83,8 +83,8 @@ func (r row) has(text string) bool {
 
 // fleet reads what there is. It is read once for each page.
 func (a *ask) fleet(ctx context.Context) (*fleet, error) {
-	if f, ok := a.Context().Value(fleetKey{}).(*fleet); ok {
-		return f, nil
+	if a.seen != nil {
+		return a.seen, nil
 	}
 	var services v1alpha1.ServiceList
 	var releases v1alpha1.ReleaseList
@@ -103,10 +103,9 @@ func (a *ask) fleet(ctx context.Context) (*fleet, error) {
 		return is
 	}
 	services.Items = slices.DeleteFunc(slices.Clone(services.Items), func(s v1alpha1.Service) bool { return !sees(s.Namespace) })
-	return fleetOf(services.Items, releases.Items), nil
+	a.seen = fleetOf(services.Items, releases.Items)
+	return a.seen, nil
 }
-
-type fleetKey struct{}
 
 // fleetOf sums Services and their Releases up. It is pure.
 func fleetOf(services []v1alpha1.Service, releases []v1alpha1.Release) *fleet {
@@ -320,4 +319,9 @@ func (a *ask) mixed(ctx context.Context, r *row) error {
 // text is a phrase in the language of who asks.
 func (a *ask) text(key string, values ...any) string {
 	return a.console.render.text(languageOf(a.Request), key, values...)
+}
+
+// gate is a gate in the language of who asks.
+func (a *ask) gate(name string) string {
+	return a.console.render.gate(languageOf(a.Request), name)
 }

@@ -4,8 +4,10 @@
 package console
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -109,7 +111,7 @@ func houseOf(g *WithT, l *large, files depot.Reader) (http.Handler, *http.Cookie
 	g.Expect(err).NotTo(HaveOccurred())
 	all := &user{Identity: Identity{Name: "alice"}, clock: c.Clock, may: map[permission]verdict{}}
 	c.users.known["alice\n"] = all
-	for _, p := range []permission{{"", "list", "services"}, {"", "create", "releases"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}} {
+	for _, p := range []permission{{"", "list", "services"}, {"", "create", "releases"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}, {"team-00", "patch", "releases"}} {
 		all.may[p] = verdict{true, noon.AddDate(1, 0, 0)}
 	}
 	return c.Handler(), &http.Cookie{Name: c.cookieName(), Value: c.sessions.begin(all.Identity)}
@@ -139,6 +141,28 @@ func TestTheFirstViewIsSmall(t *testing.T) {
 	g.Expect(total).To(BeNumerically("<", 40_000))
 	body := ask4(h, cookie, "/").Header().Get("Content-Encoding")
 	g.Expect(body).To(Equal("gzip"))
+}
+
+// TestOneServiceMayHaveAllHosts: the page of a Release on 5,000 hosts names those in trouble and some of the others.
+func TestOneServiceMayHaveAllHosts(t *testing.T) {
+	g := NewWithT(t)
+	l := newLarge()
+	r := &l.releases[9]
+	r.Status.Conditions = nil
+	for i := range l.targets {
+		target := &l.targets[i]
+		*target = host(fmt.Sprintf("web-%d", i), r, int64(1+i/2500), i != 4321)
+		target.Namespace, target.Spec.Service = "team-00", "service-000"
+	}
+	h, cookie := houseOf(g, l, nil)
+	w := ask4(h, cookie, "/r/team-00/service-000-9")
+	g.Expect(w.Code).To(Equal(http.StatusOK))
+	g.Expect(w.Body.Len()).To(BeNumerically("<", 12<<10))
+	page, err := gzip.NewReader(w.Body)
+	g.Expect(err).NotTo(HaveOccurred())
+	body, err := io.ReadAll(page)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(body)).To(And(ContainSubstring("web-4321"), ContainSubstring("and 2450 more hosts"), ContainSubstring("2499/2500")))
 }
 
 func BenchmarkPages(b *testing.B) {

@@ -20,8 +20,9 @@ import (
 const (
 	// settle is how long changes are gathered before a page is sent again; that of everything takes longer.
 	settle, settleAll = 500 * time.Millisecond, 2 * time.Second
-	// heartbeat is how often a stream that has nothing to say says so.
-	heartbeat = 10 * time.Second
+	// heartbeat is how often a stream that has nothing to say says so, restlessEvery how often a page is looked at that changes without
+	// the cluster telling.
+	heartbeat, restlessEvery = 10 * time.Second, 2 * time.Second
 	// maxStream is how long a stream lasts: the browser asks again, and who may not any more is told.
 	maxStream = 30 * time.Minute
 	// maxStreamsOf bounds the streams of one user.
@@ -185,10 +186,12 @@ type piece struct {
 	HTML string `json:"html"`
 }
 
-// pulse is how the page stands: whether what it shows is old, and what waits for somebody.
+// pulse is how the page stands: whether what it shows is old, what waits for somebody, and its title, which a tab shows that is not
+// looked at.
 type pulse struct {
 	Stale string `json:"stale,omitempty"`
 	Needs int    `json:"needs"`
+	Title string `json:"title,omitempty"`
 }
 
 // stream sends a page's parts, all of them first and then those that have changed.
@@ -212,6 +215,8 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 	}
 	beat := time.NewTicker(c.beat)
 	defer beat.Stop()
+	look := time.NewTicker(c.look)
+	defer look.Stop()
 	for v := first; ; {
 		parts, err := c.parts(a.Request, v)
 		if err != nil {
@@ -226,7 +231,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 			}
 			sent[p.id] = p.sum
 		}
-		if out.send("", "pulse", c.pulse(ctx, a)) != nil {
+		if out.send("", "pulse", c.pulse(ctx, a, v.Title)) != nil {
 			return
 		}
 		for waiting := true; waiting; {
@@ -235,11 +240,13 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 				return
 			case <-l.wake:
 				waiting = false
+			case <-look.C:
+				waiting = !v.Restless
 			case <-beat.C:
-				if _, still := c.whoIs(a.Request); !still || out.send("", "pulse", c.pulse(ctx, a)) != nil {
+				a.renew()
+				if _, still := c.whoIs(a.Request); !still || out.send("", "pulse", c.pulse(ctx, a, v.Title)) != nil {
 					return
 				}
-				waiting = !v.Restless
 			}
 		}
 		select {
@@ -247,7 +254,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 			return
 		case <-time.After(wait):
 		}
-		a.now = c.Clock.Now()
+		a.renew()
 		if v, err = make(ctx, a); err != nil {
 			_ = out.send("", "gone", struct{}{})
 			return
@@ -255,9 +262,9 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 	}
 }
 
-func (c *Console) pulse(ctx context.Context, a *ask) pulse {
-	f := c.frame(ctx, a, "")
-	p := pulse{Needs: f.Needs}
+func (c *Console) pulse(ctx context.Context, a *ask, title string) pulse {
+	f := c.frame(ctx, a, title)
+	p := pulse{Needs: f.Needs, Title: title}
 	if !f.Stale.IsZero() {
 		p.Stale = f.Stale.UTC().Format(time.RFC3339)
 	}

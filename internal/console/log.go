@@ -227,23 +227,33 @@ func (c *choice) add(lines []textLine) {
 // endLines is how many lines of a log the page of its Release has.
 const endLines = 15
 
+// logTail is the end of a log. A page that is followed reads on where it was.
+type logTail struct {
+	reader *logReader
+	job    string
+	kept   []textLine
+}
+
 // logEnd is the end of a build's log; none if it can't be read now, for the page has more to say.
 func (a *ask) logEnd(ctx context.Context, release *v1alpha1.Release, s *subject) []logLine {
 	reader := a.logOf(release, s)
 	if reader == nil {
 		return nil
 	}
-	var kept []textLine
+	if a.tail == nil || a.tail.job != reader.at.Job {
+		a.tail = &logTail{reader: reader, job: reader.at.Job}
+	}
+	t := a.tail
 	for more := true; more; {
 		var lines []textLine
 		var err error
-		if lines, more, _, err = readNow(ctx, reader); err != nil {
+		if lines, more, _, err = readNow(ctx, t.reader); err != nil {
 			break
 		}
-		kept = append(kept, lines...)
-		kept = append([]textLine(nil), kept[max(len(kept)-endLines, 0):]...)
+		t.kept = append(t.kept, lines...)
+		t.kept = append([]textLine(nil), t.kept[max(len(t.kept)-endLines, 0):]...)
 	}
-	return shownLines(kept)
+	return shownLines(t.kept)
 }
 
 // readNow does not wait for a log to grow.
@@ -279,6 +289,7 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 	}
 	out := c.events(w)
 	var reader *logReader
+	var told time.Time
 	for {
 		if reader == nil {
 			if reader = a.logOf(release, s); reader != nil {
@@ -314,8 +325,12 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			_ = out.send(reader.place(), "end", struct{}{})
 			return
 		}
-		if _, still := c.whoIs(r); !still || out.send("", "pulse", c.pulse(ctx, a)) != nil {
-			return
+		if time.Since(told) > c.look { // a build may write much faster than anybody needs a pulse
+			a.renew()
+			if _, still := c.whoIs(r); !still || out.send("", "pulse", c.pulse(ctx, a, "")) != nil {
+				return
+			}
+			told = time.Now()
 		}
 		if reader == nil || err != nil {
 			select {

@@ -91,7 +91,7 @@ func TestPeopleSignInWithTheirAccount(t *testing.T) {
 	thief := h.visitor()
 	code, body, _ = thief.goTo(at)
 	h.Expect(code).To(Equal(http.StatusUnauthorized))
-	h.Expect(body).To(ContainSubstring("begun in another browser"))
+	h.Expect(body).To(ContainSubstring("started in another browser"))
 	code, _, _ = v.goTo(at)
 	h.Expect(code).To(Equal(http.StatusUnauthorized), "a code is good once")
 

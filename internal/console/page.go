@@ -27,8 +27,7 @@ type view struct {
 	Topic string
 	// Still says that nothing on it ever changes.
 	Still bool
-	// Restless says that something on it changes of which the cluster does not tell, such as a log: it is looked at again with each
-	// heartbeat.
+	// Restless says that something on it changes of which the cluster does not tell, such as a log: it is looked at every now and then.
 	Restless bool
 }
 
@@ -55,6 +54,15 @@ type ask struct {
 	console *Console
 	user    *user
 	now     time.Time
+	// seen is the fleet, once it was read for this page.
+	seen *fleet
+	// tail is the end of the log that the page shows, once it was read.
+	tail *logTail
+}
+
+// renew has what is asked for looked at again: what has changed since then counts.
+func (a *ask) renew() {
+	a.now, a.seen = a.console.Clock.Now(), nil
 }
 
 // errNotFound says that there is no such object, or that the user may not know of it.

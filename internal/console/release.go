@@ -6,6 +6,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -140,6 +141,9 @@ type batch struct {
 	Failed  int
 }
 
+// Percent of its hosts that run the Release.
+func (b batch) Percent() int { return 100 * b.Done / max(len(b.Targets), 1) }
+
 // batchesOf groups the hosts of a Release by the wave that they were moved in, and says who was not moved yet. It is pure.
 func batchesOf(release *v1alpha1.Release, targets []v1alpha1.Target) (batches []batch, waiting []targetRow) {
 	index := map[int64]int{}
@@ -204,7 +208,6 @@ type releaseView struct {
 	Failures []v1alpha1.TargetFailure
 	Commits  string
 	HasLog   bool
-	Approved []v1alpha1.Approval
 }
 
 // trouble is what a person at three in the morning reads first.
@@ -238,6 +241,9 @@ func troubleOf(release *v1alpha1.Release, targets []v1alpha1.Target) *trouble {
 		return nil
 	}
 	t := &trouble{What: reason.Message, Next: "default"}
+	if !phase.Ended(release) {
+		t.Next = "underWay"
+	}
 	if status.Rollback != nil && !phase.Ended(release) {
 		t.What = status.Rollback.Message
 	}
@@ -281,7 +287,7 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 	v := releaseView{
 		subject: s, Release: release, State: phase.OfRelease(release), Gate: notify.Gate(release),
 		Message: conditions.Get(release.Status.Conditions, v1alpha1.ConditionReady).Message, Done: release.Status.Targets.Updated, Total: release.Status.Targets.Total,
-		HasLog: release.Status.Build != nil && release.Status.Build.Job != "", Approved: release.Spec.Approvals,
+		HasLog: release.Status.Build != nil && release.Status.Build.Job != "",
 	}
 	if phase.Ended(release) {
 		v.Over = true
@@ -310,11 +316,26 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		b := a.lockButton(ctx, s, a.text("lock.afterRollback", release.Name))
 		v.LockForm = &b
 	}
-	return view{Title: release.Name, Topic: s.Topic(), Restless: building && !v.Over, Parts: []part{
-		{"head", "release-head", v, across}, {"rail", "release-rail", v, across}, {"trouble", "release-trouble", v, across}, {"actions", "release-actions", v, across},
+	title := a.text("state."+v.State.Key) + " · " + s.Service.Name + " " + revision(release)
+	if v.State == phase.Rolling || v.State == phase.Paused {
+		title = fmt.Sprintf("%d/%d %s", v.Done, v.Total, title)
+	}
+	return view{Title: title, Topic: s.Topic(), Restless: building && !v.Over, Parts: []part{
+		{"crumbs", "crumbs", s, across}, {"title", "release-title", v, across}, {"head", "release-head", v, across}, {"rail", "release-rail", v, across},
+		{"trouble", "release-trouble", v, across}, {"actions", "release-actions", v, across},
 		{"log-end", "release-log-end", v, mainColumn}, {"batches", "release-batches", v, mainColumn}, {"facts", "release-facts", v, sideColumn},
 	}}, nil
 }
+
+// AllHosts is where all hosts of the Service are.
+func (v releaseView) AllHosts() string { return "/targets?q=" + url.QueryEscape(v.Topic()) }
+
+// shownRows is how many hosts of a batch its Release's page names: those in trouble and under way are the first.
+const shownRows = 50
+
+func firstRows(rows []targetRow) []targetRow { return rows[:min(len(rows), shownRows)] }
+
+func otherRows(rows []targetRow) int { return max(len(rows)-shownRows, 0) }
 
 // latest says whether no Release of the Service is newer.
 func (v *releaseView) latest() bool {
@@ -369,8 +390,8 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 	release, namespace := v.Release, v.Release.Namespace
 	path := "/r/" + namespace + "/" + release.Name
 	patch := permission{namespace, "patch", "releases"}
-	command := func(field, value string) string {
-		return fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{%q:%s}}'`, namespace, release.Name, field, value)
+	command := func(field string, value any) string {
+		return patchCommand(namespace, "slrel", release.Name, "merge", object{"spec": object{field: value}})
 	}
 	if phase.Ended(release) {
 		if release.Status.Commit != "" && (v.Running() == nil || v.Running().Commit != release.Status.Commit) {
@@ -384,8 +405,8 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 	}
 	if gate := heldBy(release); gate != "" && release.Spec.Override == nil {
 		v.Buttons = append(v.Buttons, a.permit(ctx, button{
-			Verb: "override", Path: path + "/override", Method: "POST", Values: []any{gate}, Reason: true, Required: true, Hidden: map[string]string{"gate": string(gate)},
-			Command: fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{"override":{"by":%q,"reason":"…","gates":[%q]}}}'`, namespace, release.Name, a.user.Name, gate),
+			Verb: "override", Path: path + "/override", Method: "POST", Values: []any{a.gate(string(gate))}, Reason: true, Required: true, Hidden: map[string]string{"gate": string(gate)},
+			Command: command("override", object{"by": a.user.Name, "reason": reasonHere, "gates": []v1alpha1.Gate{gate}}),
 		}, permission{namespace, "override", "releases"}, patch))
 	}
 	done, old := v.Done, max(v.Total-v.Done, 0)
@@ -393,12 +414,12 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 		v.Buttons = append(v.Buttons, a.approveButton(ctx, v, path))
 	}
 	if release.Spec.Paused {
-		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "resume", Path: path + "/resume", Method: "POST", Values: []any{old}, Command: command("paused", "false")}, patch))
+		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "resume", Path: path + "/resume", Method: "POST", Values: []any{old}, Command: command("paused", false)}, patch))
 	} else {
-		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "pause", Path: path + "/pause", Method: "POST", Values: []any{v.inFlight()}, Command: command("paused", "true")}, patch))
+		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "pause", Path: path + "/pause", Method: "POST", Values: []any{v.inFlight()}, Command: command("paused", true)}, patch))
 	}
-	stop := button{Verb: "abort", Path: path + "/abort", Method: "POST", Values: []any{done, old}, Command: command("abort", "true"), Danger: true}
-	back := button{Verb: "abortAndRollBack", Path: path + "/rollback", Method: "POST", Command: command("rollBack", "true"), Danger: true}
+	stop := button{Verb: "abort", Path: path + "/abort", Method: "POST", Values: []any{done, old}, Command: command("abort", true), Danger: true}
+	back := button{Verb: "abortAndRollBack", Path: path + "/rollback", Method: "POST", Command: command("rollBack", true), Danger: true}
 	if current := v.Running(); current == nil {
 		back.Why = a.text("why.nothingEarlier")
 		back.Values = []any{"–"}
@@ -424,9 +445,14 @@ func again(release *v1alpha1.Release) string {
 
 func (a *ask) approveButton(ctx context.Context, v *releaseView, path string) button {
 	release := v.Release
+	given := object{"gate": v.Gate, "by": a.user.Name, "reason": ""}
+	add := object{"op": "add", "path": "/spec/approvals", "value": []object{given}}
+	if len(release.Spec.Approvals) > 0 { // those of others stay
+		add = object{"op": "add", "path": "/spec/approvals/-", "value": given}
+	}
 	b := button{
-		Verb: "approve", Path: path + "/approve", Method: "POST", Values: []any{v.Gate}, Reason: true, Hidden: map[string]string{"gate": v.Gate},
-		Command: fmt.Sprintf(`kubectl -n %s patch slrel %s --type merge -p '{"spec":{"approvals":[…, {"gate":%q,"by":%q}]}}'`, release.Namespace, release.Name, v.Gate, a.user.Name),
+		Verb: "approve", Path: path + "/approve", Method: "POST", Reason: true, Hidden: map[string]string{"gate": v.Gate},
+		Command: patchCommand(release.Namespace, "slrel", release.Name, "json", []object{add}),
 	}
 	for _, given := range release.Spec.Approvals {
 		if given.Gate == v.Gate && given.By == a.user.Name {

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,6 +69,14 @@ func (r *renderer) execute(w io.Writer, language, name string, data any) error {
 	return r.pages[language].ExecuteTemplate(w, name, data)
 }
 
+// gate is what waits at a gate, or holds a Release, in words.
+func (r *renderer) gate(language, name string) string {
+	if step, is := strings.CutPrefix(name, "Step-"); is {
+		return r.text(language, "gate.step", step)
+	}
+	return r.text(language, "gate."+name)
+}
+
 // plurals are {0:host|hosts}: the first word where the value is 1, the second elsewhere.
 var plurals = regexp.MustCompile(`\{(\d):([^|{}]*)\|([^|{}]*)\}`)
 
@@ -97,6 +106,9 @@ func (r *renderer) functions(language string) template.FuncMap {
 	return template.FuncMap{
 		"t":        t,
 		"language": func() string { return language },
+		// foreign: the controllers speak English. Who reads another language is told in his own first.
+		"foreign":  func() bool { return language != "en" },
+		"gate":     func(name string) string { return r.gate(language, name) },
 		"short":    short,
 		"when":     func(at any) moment { return r.moment(language, at) },
 		"duration": duration,
@@ -109,12 +121,23 @@ func (r *renderer) functions(language string) template.FuncMap {
 			}
 			return int(100 * int64(part) / int64(of))
 		},
-		"bytes":    size,
-		"icon":     icon,
-		"begun":    begun,
-		"by":       requester,
-		"revision": revision,
-		"label":    rollout.Label,
+		"bytes":  size,
+		"icon":   icon,
+		"asset":  asset,
+		"first":  firstRows,
+		"others": otherRows,
+		// step is the glyph of a step of a delivery.
+		"step": func(name, failed string) string {
+			if name == failed {
+				return "cross"
+			}
+			return "check"
+		},
+		"milliseconds": milliseconds,
+		"begun":        begun,
+		"by":           requester,
+		"revision":     revision,
+		"label":        rollout.Label,
 		"ref": func(name string) struct{ Kind, Name string } {
 			if tag, is := strings.CutPrefix(name, "refs/tags/"); is {
 				return struct{ Kind, Name string }{"tag", tag}
@@ -142,7 +165,7 @@ func icon(glyph string) template.HTML {
 	if known := icons[glyph]; known != "" {
 		name = known
 	}
-	return template.HTML(`<svg class="icon" aria-hidden="true"><use href="/static/icons.svg#` + template.HTMLEscapeString(name) + `"/></svg>`)
+	return template.HTML(`<svg class="icon" aria-hidden="true"><use href="` + asset("icons.svg") + `#` + template.HTMLEscapeString(name) + `"/></svg>`)
 }
 
 // moment is a time for a <time> element: the script makes it local and relative, and without one it is readable.
@@ -182,6 +205,17 @@ func duration(d time.Duration) string {
 		return strings.TrimSuffix(fmt.Sprintf("%dh %dm", d/time.Hour, d%time.Hour/time.Minute), " 0m")
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%dd %dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour), " 0h")
+}
+
+// milliseconds is a short time that a person reads: 84 ms, 1.9 s, 2m 5s.
+func milliseconds(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d ms", n)
+	case n < 60_000:
+		return fmt.Sprintf("%.1f s", float64(n)/1000)
+	}
+	return duration(time.Duration(n) * time.Millisecond)
 }
 
 // size is one a person reads, in powers of 1024.
@@ -271,7 +305,22 @@ func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
 // kinds are the types of the files that there are.
 var kinds = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
-// static serves what never changes under its name: the name carries no version, the browser asks whether it has changed.
+// assets are the sums of the files that pages load, by their names.
+var assets = sync.OnceValue(func() map[string]string {
+	sums := map[string]string{}
+	files, _ := static.ReadDir("static")
+	for _, file := range files {
+		body, _ := static.ReadFile("static/" + file.Name())
+		sums[file.Name()] = fmt.Sprintf("%x", crc32.ChecksumIEEE(body))
+	}
+	return sums
+})
+
+// asset is the address of a file that pages load. It changes with what is in the file, so that a new version's pages never meet an
+// old version's script.
+func asset(name string) string { return "/static/" + name + "?v=" + assets()[name] }
+
+// static serves the files that pages load: for ever under the address that asset gives, for minutes under any other.
 func (c *Console) static() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
@@ -281,9 +330,13 @@ func (c *Console) static() http.Handler {
 			c.notFound(w, r)
 			return
 		}
-		tag := fmt.Sprintf(`"%x"`, crc32.ChecksumIEEE(body))
+		sum := assets()[path.Base(name)]
+		tag, keep := `"`+sum+`"`, "public, max-age=300"
+		if r.URL.Query().Get("v") == sum {
+			keep = "public, max-age=31536000, immutable"
+		}
 		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Cache-Control", "public, max-age=300")
+		w.Header().Set("Cache-Control", keep)
 		w.Header().Set("Vary", "Accept-Encoding")
 		w.Header().Set("ETag", tag)
 		if r.Header.Get("If-None-Match") == tag {

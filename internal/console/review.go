@@ -6,6 +6,7 @@ package console
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,9 +47,14 @@ type newView struct {
 	Release  button
 	Manifest string
 	Typical  time.Duration
-	Managed  string
-	Late     bool
+	// Order is how many hosts move one after the other: "1, then 2, then 5"; empty if they move at once.
+	Order   string
+	Managed string
+	Late    bool
 }
+
+// Live says whether a commit is what most of the hosts should run.
+func (v newView) Live(commit string) bool { return v.Running() != nil && v.Running().Commit == commit }
 
 // newPage lets people choose what to release, and shows them what that would do before they do it.
 func newPage(ctx context.Context, a *ask) (view, error) {
@@ -100,7 +106,7 @@ func (a *ask) reviewed(ctx context.Context, v *newView) {
 		v.Commits, v.Note = a.commits(ctx, v.subject, current.Commit, v.Commit)
 		v.Undone, _ = a.commits(ctx, v.subject, v.Commit, current.Commit)
 	}
-	v.Typical = typical(v.Releases)
+	v.Typical, v.Order = typical(v.Releases), strings.Join(sizes(v.Answer.Batches), a.text("review.then"))
 	release := releaseOf(v.Plan, a.user.Name)
 	if text, err := yaml.Marshal(manifest(release)); err == nil {
 		v.Manifest = string(text)
@@ -112,6 +118,23 @@ func (a *ask) reviewed(ctx context.Context, v *newView) {
 	if v.Commit == "" {
 		v.Release.Why = a.text("why.notResolved")
 	}
+}
+
+// maxOrder is how many batches are counted in words; more are a list to look at.
+const maxOrder = 8
+
+// sizes of batches; none if there are not several, or very many.
+func sizes(batches []v1alpha1.PlannedBatch) []string {
+	var list []string
+	for _, b := range batches {
+		if b.Hosts > 0 {
+			list = append(list, strconv.Itoa(int(b.Hosts)))
+		}
+	}
+	if len(list) < 2 || len(list) > maxOrder {
+		return nil
+	}
+	return list
 }
 
 // The choices that a person has when he releases, beside what. They are names of fields of the form.
@@ -177,10 +200,7 @@ func manifest(release *v1alpha1.Release) map[string]any {
 	if len(release.Annotations) > 0 {
 		metadata["annotations"] = release.Annotations
 	}
-	spec := map[string]any{"service": release.Spec.Service, "revision": string(release.Spec.Revision)}
-	if release.Spec.Reason != "" {
-		spec["reason"] = release.Spec.Reason
-	}
+	spec := map[string]any{"service": release.Spec.Service, "revision": string(release.Spec.Revision), "reason": release.Spec.Reason}
 	return map[string]any{"apiVersion": release.APIVersion, "kind": release.Kind, "metadata": metadata, "spec": spec}
 }
 

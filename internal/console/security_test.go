@@ -85,7 +85,7 @@ func TestWithoutASessionThereIsNothing(t *testing.T) {
 	stranger := h.visitor()
 	code, body, _ := stranger.post("/signin", "token", "forged")
 	h.Expect(code).To(Equal(http.StatusUnauthorized))
-	h.Expect(body).To(ContainSubstring("does not know this token"))
+	h.Expect(body).To(ContainSubstring("does not accept this token"))
 	for range maxAttempts {
 		code, _, _ = stranger.post("/signin", "token", "forged")
 	}
@@ -106,6 +106,19 @@ func TestASessionThatEndedIsNoSession(t *testing.T) {
 	kept.client.Jar.SetCookies(request.URL, cookies)
 	code, _, _ = kept.get("/")
 	h.Expect(code).To(Equal(http.StatusSeeOther), "the key is worth nothing after it")
+}
+
+// TestASessionEndsWithItsToken: who has a token for ten minutes is not signed in for hours.
+func TestASessionEndsWithItsToken(t *testing.T) {
+	h := newHouse(t)
+	h.signedIn("viewer", "slipway-viewer")
+	h.Expect(h.console.sessions.all).To(HaveLen(1))
+	for _, s := range h.console.sessions.all {
+		h.Expect(s.user.Until).To(BeTemporally("~", time.Now().Add(time.Hour), 5*time.Minute), "an hour is what the API server gives by default")
+	}
+	for _, token := range []string{"", "opaque", "a.b.c", "a." + encode([]byte(`{}`)) + ".c", "a." + encode([]byte(`{"exp":"soon"}`)) + ".c", "a." + encode([]byte(`{"exp":-1}`)) + ".c"} {
+		h.Expect(expiry(token).IsZero()).To(BeTrue(), token)
+	}
 }
 
 func TestOtherSitesActForNobody(t *testing.T) {
@@ -176,6 +189,21 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	h.Expect(code).To(Equal(http.StatusBadRequest))
 }
 
+// TestPagesAndTheirFilesAreOfOneVersion: what a page loads is kept for ever under an address that its content gives it.
+func TestPagesAndTheirFilesAreOfOneVersion(t *testing.T) {
+	h := newHouse(t)
+	v := h.visitor()
+	_, body, _ := v.get("/signin")
+	for path, keep := range map[string]string{asset("console.js"): "public, max-age=31536000, immutable", "/static/console.js": "public, max-age=300", "/static/console.js?v=old": "public, max-age=300"} {
+		response, err := v.client.Get(h.server.URL + path)
+		h.Expect(err).NotTo(HaveOccurred())
+		response.Body.Close()
+		h.Expect(response.StatusCode).To(Equal(http.StatusOK))
+		h.Expect(response.Header.Get("Cache-Control")).To(Equal(keep), path)
+	}
+	h.Expect(body).To(And(ContainSubstring(asset("console.js")), ContainSubstring(asset("console.css")), Not(ContainSubstring(`"/static/console.css"`))))
+}
+
 func TestSignInLeadsNowhereElse(t *testing.T) {
 	for next, want := range map[string]string{
 		"/s/web/blog?x=1": "/s/web/blog?x=1", "": "/", "//evil.example.com": "/", "https://evil.example.com": "/", `/\evil.example.com`: "/", "/a\r\nSet-Cookie: x": "/",
@@ -208,6 +236,8 @@ func TestWhomTheConsoleNeverSpeaksFor(t *testing.T) {
 	g.Expect(Identity{}.check()).NotTo(Succeed(), "nobody would be the Console itself")
 	g.Expect(Identity{Name: "root", Groups: []string{everybody, forbiddenGroup}}.check()).NotTo(Succeed())
 	g.Expect(Identity{Name: "alice", Groups: []string{everybody}}.check()).To(Succeed())
+	g.Expect(Identity{Name: "alice\nadmins"}.check()).NotTo(Succeed(), "it would be mistaken for alice, who is one of the admins")
+	g.Expect(Identity{Name: "alice", Groups: []string{"a\x00b"}}.check()).NotTo(Succeed())
 	_, err := New(Options{Address: "0.0.0.0:8090"})
 	g.Expect(err).To(MatchError(ContainSubstring("--console-cert")), "tokens go over no plain connection")
 }
@@ -221,13 +251,13 @@ func TestPagesFollow(t *testing.T) {
 	events, stop := v.stream("/r/"+h.mine+"/one", "")
 	defer stop()
 	part := func(id, text string) { h.part(events, id, text) }
-	part("head", "Queued")
+	part("title", "Queued")
 	var one v1alpha1.Release
 	h.Expect(h.c.Get(t.Context(), client.ObjectKey{Namespace: h.mine, Name: "one"}, &one)).To(Succeed())
 	before := one.DeepCopy()
 	one.Spec.Paused = true
 	h.Expect(h.c.Patch(t.Context(), &one, client.MergeFrom(before))).To(Succeed())
-	part("head", "Paused")
+	part("title", "Paused")
 }
 
 // part waits until a part of a page that is followed has a text.
@@ -248,7 +278,7 @@ func (h *house) part(events <-chan event, id, text string) {
 // TestAReleaseShowsWhatItsBuildSays while nothing in the cluster changes.
 func TestAReleaseShowsWhatItsBuildSays(t *testing.T) {
 	h := newHouse(t)
-	h.console.beat = 50 * time.Millisecond
+	h.console.look = 50 * time.Millisecond
 	h.release("one", func(r *v1alpha1.Release) {
 		conditions.True(&r.Status.Conditions, 1, v1alpha1.ConditionResolved, v1alpha1.ReasonSucceeded, "")
 	})

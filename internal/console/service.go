@@ -32,9 +32,10 @@ const commitsLimit = 3 * time.Second
 
 // subject is a Service with its Releases and hosts, as its pages need it.
 type subject struct {
-	Service  *v1alpha1.Service
-	State    phase.Phase
-	Verdict  string
+	Service *v1alpha1.Service
+	State   phase.Phase
+	// Says is one sentence of the controller on how it is.
+	Says     string
 	Releases []*v1alpha1.Release
 	Targets  []v1alpha1.Target
 }
@@ -100,7 +101,7 @@ func (a *ask) subject(ctx context.Context, namespace, name string) (*subject, er
 	if err := a.console.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &service); err != nil {
 		return nil, err
 	}
-	s := &subject{Service: &service, State: phase.OfService(&service), Verdict: conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message}
+	s := &subject{Service: &service, State: phase.OfService(&service), Says: conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message}
 	var releases v1alpha1.ReleaseList
 	if err := a.console.Cache.List(ctx, &releases, client.InNamespace(namespace), client.MatchingFields{ServiceField: name}); err != nil {
 		return nil, fmt.Errorf("read the Releases: %w", err)
@@ -177,11 +178,14 @@ func (a *ask) permit(ctx context.Context, b button, permissions ...permission) b
 
 type serviceView struct {
 	*subject
-	Undeployed  []depot.Commit
-	Branch      string
-	Trouble     string
-	Shown       []releaseRow
-	Buttons     []button
+	Verdict    string
+	Undeployed []depot.Commit
+	Branch     string
+	Trouble    string
+	Shown      []releaseRow
+	Buttons    []button
+	// ReviewTip reviews the release of what is not released yet; nil for who may not release.
+	ReviewTip   *button
 	LockForm    *button
 	UnlockForm  *button
 	Conditions  []conditionRow
@@ -251,6 +255,7 @@ func servicePage(ctx context.Context, a *ask) (view, error) {
 		return view{}, err
 	}
 	v := serviceView{subject: s, ManagedBy: managedBy(s.Service), Shown: rowsOf(s.Releases[:min(shownReleases, len(s.Releases))])}
+	v.Verdict = a.verdict(s)
 	v.Restoration = figuresOf(s.Releases, a.now)
 	for _, condition := range worth {
 		if found := conditions.Get(s.Service.Status.Conditions, condition); found.Status == "True" {
@@ -274,6 +279,16 @@ func servicePage(ctx context.Context, a *ask) (view, error) {
 		{"releases", "service-releases", v, mainColumn}, {"config", "service-config", v, mainColumn},
 		{"facts", "service-facts", v, sideColumn}, {"figures", "figures", v.Restoration, sideColumn},
 	}}, nil
+}
+
+// verdict says in one sentence how a Service is.
+func (a *ask) verdict(s *subject) string {
+	name, moved := "", s.Service.Status.Targets.Updated
+	if active := s.Active(); active != nil {
+		name, moved = active.Name, active.Status.Targets.Updated
+	}
+	status := &s.Service.Status
+	return a.text("verdict.service."+s.State.Key, status.Targets.Total, status.Targets.Ready, status.Running, name, moved)
 }
 
 // undeployed finds the commits of the main branch, as the mirror has it, that do not run yet.
@@ -331,6 +346,9 @@ func (a *ask) serviceButtons(ctx context.Context, v *serviceView) {
 		back.Why = a.text("why.nothingEarlier")
 	}
 	v.Buttons = []button{release, back}
+	if release.Why == "" {
+		v.ReviewTip = &button{Path: v.Path() + "/plan"}
+	}
 	if v.Service.Spec.Lock == nil {
 		b := a.lockButton(ctx, v.subject, "")
 		v.LockForm = &b
@@ -338,7 +356,7 @@ func (a *ask) serviceButtons(ctx context.Context, v *serviceView) {
 	}
 	b := a.permit(ctx, button{
 		Verb: "unlock", Path: v.Path() + "/unlock", Method: "POST",
-		Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":null}}'`, namespace, v.Service.Name),
+		Command: patchCommand(namespace, "slsvc", v.Service.Name, "merge", object{"spec": object{"lock": nil}}),
 	}, permission{namespace, "patch", "services"})
 	v.UnlockForm = &b
 }
@@ -348,7 +366,7 @@ func (a *ask) lockButton(ctx context.Context, s *subject, reason string) button 
 	namespace := s.Service.Namespace
 	return a.permit(ctx, button{
 		Verb: "lock", Path: s.Path() + "/lock", Method: "POST", Reason: true, Required: true, Given: reason, For: true,
-		Command: fmt.Sprintf(`kubectl -n %s patch slsvc %s --type merge -p '{"spec":{"lock":{"reason":"…","owner":%q}}}'`, namespace, s.Service.Name, a.user.Name),
+		Command: patchCommand(namespace, "slsvc", s.Service.Name, "merge", object{"spec": object{"lock": object{"reason": reasonHere, "owner": a.user.Name}}}),
 	}, permission{namespace, "patch", "services"})
 }
 
@@ -399,6 +417,6 @@ func historyPage(ctx context.Context, a *ask) (view, error) {
 	}
 	rows, p := pageOf(a, rowsOf(s.Releases))
 	return view{Title: a.text("title.history", s.Service.Name), Topic: s.Topic(), Parts: []part{
-		{"history", "history", historyView{s, rows, p}, mainColumn}, {"figures", "figures", figuresOf(s.Releases, a.now), sideColumn},
+		{"head", "history-head", s, across}, {"history", "history", historyView{s, rows, p}, mainColumn}, {"figures", "figures", figuresOf(s.Releases, a.now), sideColumn},
 	}}, nil
 }

@@ -165,7 +165,9 @@ func targetPage(ctx context.Context, a *ask) (view, error) {
 			}, permission{row.Target.Namespace, "patch", "targets"})
 			v.Retry = &b
 		}
-		return view{Title: row.Target.Spec.Host.Name, Topic: s.Topic(), Parts: []part{{"target", "target", v, across}}}, nil
+		return view{Title: row.Target.Spec.Host.Name, Topic: s.Topic(), Parts: []part{
+			{"head", "target-head", v, across}, {"delivery", "target-delivery", v, mainColumn}, {"facts", "target-facts", v, sideColumn},
+		}}, nil
 	}
 	return view{}, errNotFound
 }

@@ -41,6 +41,7 @@
   function onPulse(event) {
     const now = JSON.parse(event.data), count = document.getElementById("needs-count");
     lost = 0;
+    if (now.title) document.title = now.title + " · Slipway";
     alive(now.stale ? "stale" : "live", now.stale);
     if (count && count.textContent !== String(now.needs)) {
       count.textContent = now.needs;
@@ -110,23 +111,49 @@
     if (!answer.ok) throw new Error(answer.status);
     if (answer.redirected) { location.reload(); return false; } // signed out
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    document.title = page.title;
     for (const part of page.querySelectorAll("main .part")) put({ id: part.id, sum: part.dataset.sum, html: part.outerHTML });
     return page.querySelector("#pulse.stale");
   }
+  const waiting = new Map(); // parts that came while somebody was typing
   function put(piece) {
-    const old = document.getElementById(piece.id);
+    const old = document.getElementById(piece.id), focus = document.activeElement, within = old && old.contains(focus);
+    waiting.delete(piece.id);
     if (!old || old.dataset.sum === piece.sum) return;
-    // What somebody is typing into, or has opened, is not taken away from under him.
-    if (old.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return;
-    const opened = [...old.querySelectorAll("details")].map((d) => d.open), focused = old.contains(document.activeElement) ? document.activeElement.textContent : "";
+    // What somebody is typing into is not taken away from under him: it is put in its place when he leaves.
+    if (within && focus.matches("input, textarea, select")) { waiting.set(piece.id, piece); return; }
     const fresh = document.createElement("template");
     fresh.innerHTML = piece.html;
     const next = fresh.content.firstElementChild;
-    const details = [...next.querySelectorAll("details")];
-    if (details.length === opened.length) details.forEach((d, i) => { d.open = opened[i]; });
+    // What was opened stays open, and what was typed stays typed.
+    const pairs = (selector, keep) => {
+      const before = [...old.querySelectorAll(selector)], after = [...next.querySelectorAll(selector)];
+      if (before.length === after.length && before.every((e, i) => e.name === after[i].name)) before.forEach((e, i) => keep(e, after[i]));
+    };
+    pairs("details", (from, to) => { to.open = from.open; });
+    pairs("input:not([type=hidden]), textarea, select", (from, to) => { if (from.type === "checkbox") to.checked = from.checked; else if (from.value !== from.defaultValue) to.value = from.value; });
     tell(next);
     old.replaceWith(next);
-    if (focused) for (const e of next.querySelectorAll("a, button, summary")) if (e.textContent === focused) { e.focus(); break; }
+    next.querySelectorAll('input[name="reason"]').forEach(fill);
+    if (within) {
+      const same = [...next.querySelectorAll("a, button, summary")].find((e) => e.textContent === focus.textContent);
+      next.tabIndex = -1;
+      (same || next).focus();
+    }
+    choose(chosen);
+  }
+  addEventListener("focusout", () => setTimeout(() => { for (const piece of [...waiting.values()]) put(piece); }));
+  // One entry of the lists is chosen with j and k: first what needs somebody.
+  let chosen = -1, chosenLink = "";
+  function choose(at, seen) {
+    if (at < 0 && chosen < 0) return;
+    const rows = [...document.querySelectorAll(".lines li, table.rows tbody tr")].filter((row) => row.querySelector("a"));
+    if (!rows.length) return;
+    chosen = Math.max(0, Math.min(rows.length - 1, at));
+    if (!seen) chosen = Math.max(rows.findIndex((row) => row.querySelector("a").href === chosenLink), 0); // others may have come before it
+    chosenLink = rows[chosen].querySelector("a").href;
+    rows.forEach((row, i) => row.classList.toggle("chosen", i === chosen));
+    if (seen) rows[chosen].scrollIntoView({ block: "nearest" });
   }
   const log = document.getElementById("log");
   if (words.live === "yes") stream(() => location.pathname + location.search, { part: replace, gone: () => location.reload() }, refresh);
@@ -217,8 +244,17 @@
   });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
+  // The command that does the same has the reason that is typed.
+  const fill = (field) => {
+    const command = field.name === "reason" && (field.closest(".action").querySelector(".command pre") || document.getElementById("manifest"));
+    if (!command) return;
+    const blank = command.dataset.blank || (command.dataset.blank = command.textContent), shell = blank.startsWith("kubectl");
+    const text = JSON.stringify(field.value), quoted = shell ? text.replaceAll("'", "'\\''") : text;
+    command.textContent = field.value ? blank.replace(/(reason"?: ?)"…?"/, (_, key) => key + quoted) : blank;
+  };
+  document.addEventListener("input", (event) => fill(event.target));
+
   // Keys. None of them changes anything.
-  let chosen = -1;
   document.addEventListener("keydown", (event) => {
     const jump = document.getElementById("jump");
     if (event.key === "k" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); if (jump) jump.focus(); return; }
@@ -227,18 +263,15 @@
       return;
     }
     if (words.keys === "off") return;
-    const rows = [...document.querySelectorAll("table.rows tbody tr")], go = (id) => { const e = document.getElementById(id); if (e) e.click(); };
+    const go = (id) => { const e = document.getElementById(id); if (e) e.click(); };
     switch (event.key) {
       case "/": event.preventDefault(); if (jump) jump.focus(); break;
       case "?": location.href = "/help"; break;
       case "j": case "k":
-        if (!rows.length) break;
-        chosen = Math.max(0, Math.min(rows.length - 1, chosen + (event.key === "j" ? 1 : -1)));
-        rows.forEach((row, i) => row.classList.toggle("chosen", i === chosen));
-        rows[chosen].scrollIntoView({ block: "nearest" });
+        choose(chosen + (event.key === "j" ? 1 : -1), true);
         break;
       case "Enter":
-        if (chosen >= 0 && rows[chosen] && event.target === body) { const link = rows[chosen].querySelector("a"); if (link) link.click(); }
+        if (event.target === body) { const link = document.querySelector(".chosen a"); if (link) link.click(); }
         break;
       case "l": go("to-log"); break;
       case "f": go("follow"); break;
