@@ -24,8 +24,11 @@ const (
 	logLines = 2000
 	// maxFound is how many lines a search shows.
 	maxFound = 500
-	// batchLines is how many lines one event has at most.
-	batchLines = 400
+	// batchLines is how many lines one event has at most, burstLines how many are sent of what came at once: no browser keeps up
+	// with more, and nobody reads them.
+	batchLines, burstLines = 400, 2000
+	// maxBurst is how many parts of a log are taken for one burst.
+	maxBurst = 100
 	// maxLine bounds a line that is shown.
 	maxLine = 4000
 	// logPoll is how often a log is looked for that is not there yet.
@@ -104,7 +107,18 @@ func (l *logReader) read(ctx context.Context) (lines []textLine, more, grows boo
 	if err != nil {
 		return nil, false, true, err
 	}
-	l.rest = append(l.rest, chunk.Data...)
+	data := chunk.Data
+	if chunk.Before > 0 { // a gap, told by a line of its own, and then the log goes on in the middle of a line
+		if len(l.rest) > 0 {
+			l.number++
+			lines = append(lines, textLine{l.number, l.rest})
+		}
+		gap, after, _ := bytes.Cut(bytes.TrimPrefix(data, []byte("\n")), []byte("\n"))
+		l.number++
+		lines = append(lines, textLine{l.number, gap})
+		l.number, l.rest, data = max(l.number, int(chunk.Before)), nil, after
+	}
+	l.rest = append(l.rest, data...)
 	l.at.Offset = chunk.Next
 	for {
 		line, rest, ended := bytes.Cut(l.rest, []byte("\n"))
@@ -268,6 +282,29 @@ func readNow(ctx context.Context, l *logReader) (lines []textLine, more, grows b
 // logEvent is some lines of a log.
 type logEvent struct {
 	Lines []logLine `json:"lines"`
+	// Skipped says how many lines were left out before them, and At is the first of those.
+	Skipped string `json:"skipped,omitempty"`
+	At      int    `json:"at,omitempty"`
+}
+
+// readBurst returns what has come. Of very much it is the end, and how many lines were left out before that.
+func readBurst(ctx context.Context, l *logReader) (lines []textLine, skipped int, grows bool, err error) {
+	from, more := l.number, true
+	for i := 0; more && i < maxBurst; i++ {
+		var some []textLine
+		if some, more, grows, err = l.read(ctx); err != nil {
+			break
+		}
+		lines = append(lines, some...)
+		if extra := len(lines) - burstLines; extra > burstLines { // now and then is often enough
+			lines = append([]textLine(nil), lines[extra:]...)
+		}
+	}
+	lines = lines[max(len(lines)-burstLines, 0):]
+	if len(lines) > 0 {
+		skipped = lines[0].number - from - 1
+	}
+	return lines, skipped, grows, err
 }
 
 // followLog sends what follows a place of a log, until it ends.
@@ -297,10 +334,10 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		var lines []logLine
-		grows := true
+		grows, skipped := true, 0
 		if reader != nil {
 			var texts []textLine
-			texts, _, grows, err = reader.read(ctx)
+			texts, skipped, grows, err = readBurst(ctx, reader)
 			lines = shownLines(texts)
 			if err != nil && !errors.Is(err, depot.ErrNotFound) {
 				c.Logger.Info("a log can't be read", "error", err.Error())
@@ -316,7 +353,11 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			if last { // the places between are not known: an event that is cut off is sent again as a whole
 				id = reader.place()
 			}
-			if out.send(id, "lines", logEvent{lines[:n]}) != nil {
+			event := logEvent{Lines: lines[:n]}
+			if skipped > 0 {
+				event.Skipped, event.At, skipped = a.text("log.skipped", skipped), lines[0].Number-skipped, 0
+			}
+			if out.send(id, "lines", event) != nil {
 				return
 			}
 			lines = lines[n:]

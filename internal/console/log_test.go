@@ -4,12 +4,68 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/slipway-dev/slipway/internal/depot"
 )
+
+// parts is a depot that gives a log out in parts.
+type parts struct {
+	shelf
+	chunks []depot.LogChunk
+}
+
+func (p *parts) Log(context.Context, depot.LogRange) (depot.LogChunk, error) {
+	c := p.chunks[0]
+	p.chunks = p.chunks[1:]
+	c.More, c.Grows = len(p.chunks) > 0, true
+	return c, nil
+}
+
+// TestABrowserGetsTheEndOfWhatIsTooMuch: of 50,000 lines that came at once it is told how many are left out before the last ones.
+func TestABrowserGetsTheEndOfWhatIsTooMuch(t *testing.T) {
+	g := NewWithT(t)
+	p := &parts{}
+	for from := 0; from < 50_000; from += 1_000 {
+		text := ""
+		for n := range 1_000 {
+			text += fmt.Sprintf("line %d\n", from+n+1)
+		}
+		p.chunks = append(p.chunks, depot.LogChunk{Data: []byte(text)})
+	}
+	reader := &logReader{depot: p, number: 0}
+	lines, skipped, grows, err := readBurst(t.Context(), reader)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(grows).To(BeTrue())
+	g.Expect([]int{len(lines), skipped, lines[0].number}).To(Equal([]int{burstLines, 48_000, 48_001}))
+	g.Expect(string(lines[0].text)).To(Equal("line 48001"))
+	p.chunks = []depot.LogChunk{{Data: []byte("line 50001\nline 50002\nli")}}
+	lines, skipped, _, err = readBurst(t.Context(), reader)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect([]int{len(lines), skipped, lines[1].number}).To(Equal([]int{2, 0, 50_002}))
+}
+
+// TestLinesKeepTheirNumbersAfterAGap of a log whose middle was not kept.
+func TestLinesKeepTheirNumbersAfterAGap(t *testing.T) {
+	g := NewWithT(t)
+	reader := &logReader{depot: &parts{chunks: []depot.LogChunk{
+		{Data: []byte("one\ntwo\nthr")}, {Data: []byte("\n[… 9 bytes …]\nrest of 90\nninety-one\n"), Before: 89}, {Data: []byte("ninety-two\n")},
+	}}}
+	var got []string
+	for range 3 {
+		lines, _, _, err := reader.read(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, line := range lines {
+			got = append(got, fmt.Sprintf("%d %s", line.number, line.text))
+		}
+	}
+	g.Expect(got).To(Equal([]string{"1 one", "2 two", "3 thr", "4 [… 9 bytes …]", "90 rest of 90", "91 ninety-one", "92 ninety-two"}))
+}
 
 // TestALogOfAnyLengthIsShownInPart asks for the end of a long log, for its middle and for what it has.
 func TestALogOfAnyLengthIsShownInPart(t *testing.T) {

@@ -289,6 +289,9 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 		Message: conditions.Get(release.Status.Conditions, v1alpha1.ConditionReady).Message, Done: release.Status.Targets.Updated, Total: release.Status.Targets.Total,
 		HasLog: release.Status.Build != nil && release.Status.Build.Job != "",
 	}
+	if v.Total == 0 { // nobody has counted yet
+		v.Total = int32(len(s.Targets))
+	}
 	if phase.Ended(release) {
 		v.Over = true
 		v.Message = conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded).Message
@@ -416,9 +419,21 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 	if release.Spec.Paused {
 		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "resume", Path: path + "/resume", Method: "POST", Values: []any{old}, Command: command("paused", false)}, patch))
 	} else {
-		v.Buttons = append(v.Buttons, a.permit(ctx, button{Verb: "pause", Path: path + "/pause", Method: "POST", Values: []any{v.inFlight()}, Command: command("paused", true)}, patch))
+		pause := button{Verb: "pause", Path: path + "/pause", Method: "POST", Values: []any{v.inFlight()}, Command: command("paused", true)}
+		if len(v.Batches) == 0 {
+			pause.Does = "pause.early"
+		}
+		v.Buttons = append(v.Buttons, a.permit(ctx, pause, patch))
 	}
 	stop := button{Verb: "abort", Path: path + "/abort", Method: "POST", Values: []any{done, old}, Command: command("abort", true), Danger: true}
+	if release.Spec.Abort {
+		stop.Why = a.text("why.aborting")
+	}
+	if len(v.Batches) == 0 && release.Status.Rollback == nil { // no host was moved: there is nothing to bring back
+		stop.Does = "abort.early"
+		v.Buttons = append(v.Buttons, a.permit(ctx, stop, patch))
+		return
+	}
 	back := button{Verb: "abortAndRollBack", Path: path + "/rollback", Method: "POST", Command: command("rollBack", true), Danger: true}
 	if current := v.Running(); current == nil {
 		back.Why = a.text("why.nothingEarlier")
@@ -428,9 +443,6 @@ func (a *ask) releaseButtons(ctx context.Context, v *releaseView) {
 	}
 	if release.Status.Rollback != nil {
 		stop.Why, back.Why = a.text("why.rollingBack"), a.text("why.rollingBack")
-	}
-	if release.Spec.Abort {
-		stop.Why = a.text("why.aborting")
 	}
 	v.Buttons = append(v.Buttons, a.permit(ctx, stop, patch), a.permit(ctx, back, patch))
 }

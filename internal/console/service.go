@@ -146,6 +146,8 @@ func (a *ask) commits(ctx context.Context, s *subject, from, to string) ([]depot
 type button struct {
 	// Verb is the rest of keys below "verb." and "does.", Path where the form goes; Method is GET for a page of its own.
 	Verb, Path, Method string
+	// Does is the rest of its own key below "does."; empty: Verb.
+	Does string
 	// Values of the words of "does.".
 	Values []any
 	// Why it is disabled; empty if it is not.

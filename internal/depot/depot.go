@@ -245,6 +245,8 @@ type LogChunk struct {
 	Data []byte `json:"data,omitempty"`
 	// Next is the offset after it. So each line of Data ends at Next less what follows the line.
 	Next int64 `json:"next"`
+	// Before is how many lines the log has before what follows the gap; 0 without one.
+	Before int64 `json:"before,omitempty"`
 	// More says that there is more already, Grows that the build still writes.
 	More  bool `json:"more,omitempty"`
 	Grows bool `json:"grows,omitempty"`

@@ -197,7 +197,17 @@
         lines: (event) => {
           const trouble = document.getElementById("log-trouble");
           if (trouble) trouble.remove();
-          for (const line of JSON.parse(event.data).lines) {
+          const news = JSON.parse(event.data), fresh = document.createDocumentFragment();
+          if (news.skipped && news.at > last) { // too many at once
+            const item = document.createElement("li"), link = document.createElement("a");
+            item.className = "skipped";
+            item.value = news.at;
+            link.href = location.pathname + "?line=" + news.at;
+            link.textContent = news.skipped;
+            item.append(link);
+            fresh.append(item);
+          }
+          for (const line of news.lines) {
             if (line.n <= last) continue; // sent again after a connection broke off
             const item = document.createElement("li");
             last = line.n;
@@ -205,11 +215,14 @@
             item.value = line.n;
             item.innerHTML = line.html;
             if (line.bad) item.className = "bad";
-            log.append(item);
+            fresh.append(item);
           }
+          log.append(fresh);
           if (event.lastEventId) from = log.dataset.follow.replace(/from=.*/, "from=" + event.lastEventId);
-          while (log.childElementCount > 20000) log.firstElementChild.remove();
-          if (following) atEnd();
+          while (log.childElementCount > 5000) log.firstElementChild.remove();
+          const earlier = document.getElementById("log-earlier");
+          if (earlier && log.firstElementChild && log.firstElementChild.value > 1) earlier.hidden = false;
+          if (following) requestAnimationFrame(atEnd);
         },
         end: () => { if (ended) ended.hidden = false; done(); alive("live"); },
       }, () => location.reload());

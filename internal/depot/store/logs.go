@@ -4,6 +4,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
-// A log is a directory of pieces, each named by where in the log it begins. The first holds the log's head; of those that
+// A log is a directory of pieces, each named by where in the log it begins, in bytes and in lines. The first holds the log's head; of those that
 // follow the oldest go when there are more than keptPieces full ones, so that at most 7 MiB of a log are kept, readable
 // while it grows. A log that is being written lies in a directory of its own, which replaces the kept one at the end.
 const (
@@ -56,6 +57,7 @@ type logWriter struct {
 	piece  *os.File
 	room   int64 // in piece
 	offset int64
+	lines  int64 // that have ended
 }
 
 func (w *logWriter) begin() error {
@@ -73,7 +75,7 @@ func (w *logWriter) begin() error {
 
 // open begins a piece.
 func (w *logWriter) open(room int64) (err error) {
-	w.piece, err = os.Create(filepath.Join(w.path+logPart, pieceName(w.offset)))
+	w.piece, err = os.Create(filepath.Join(w.path+logPart, pieceName(w.offset, w.lines)))
 	w.room = room
 	return err
 }
@@ -86,6 +88,7 @@ func (w *logWriter) Write(p []byte) (written int, err error) {
 			}
 		}
 		n, err := w.piece.Write(p[:min(int64(len(p)), w.room)])
+		w.lines += int64(bytes.Count(p[:n], []byte("\n")))
 		written, w.offset, w.room, p = written+n, w.offset+int64(n), w.room-int64(n), p[n:]
 		if err != nil {
 			return written, err

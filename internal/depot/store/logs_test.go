@@ -164,6 +164,7 @@ func TestALogIsReadInPartsThatFit(t *testing.T) {
 	g.Expect(whole.String()).To(ContainSubstring("left out here"))
 
 	var read bytes.Buffer
+	gaps := 0
 	ends := map[int64]int{} // where in whole one goes on from an offset
 	for offset, more := int64(0), true; more; {
 		part, err := s.LogFrom(t.Context(), depot.LogRange{Service: "svc", Job: "job", Offset: offset})
@@ -174,9 +175,16 @@ func TestALogIsReadInPartsThatFit(t *testing.T) {
 				ends[part.Next-int64(len(part.Data)-i-1)] = read.Len() + i + 1
 			}
 		}
+		if part.Before > 0 { // the gap is told by a line of its own, after the end of the line that it begins in
+			gaps++
+			after := bytes.SplitN(part.Data, []byte("\n"), 5)
+			g.Expect(string(after[1])).To(ContainSubstring("left out here"))
+			g.Expect(string(after[3])).To(HavePrefix(fmt.Sprintf("%06d ", part.Before+1)), "so many lines are before what follows the gap")
+		}
 		read.Write(part.Data)
 		offset, more = part.Next, part.More
 	}
+	g.Expect(gaps).To(Equal(1))
 	g.Expect(read.String() == whole.String()).To(BeTrue(), "no byte is lost or doubled")
 	g.Expect(len(ends)).To(BeNumerically(">", 1000))
 	tried := 0

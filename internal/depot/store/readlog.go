@@ -12,17 +12,31 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
-// pieceName names the piece that begins at offset: names sort as offsets do.
-func pieceName(offset int64) string { return fmt.Sprintf("%016d", offset) }
+// pieceName names the piece that begins at offset, after so many lines: names sort as offsets do.
+func pieceName(offset, lines int64) string { return fmt.Sprintf("%016d-%d", offset, lines) }
+
+// parsePiece reads a name that pieceName gave.
+func parsePiece(name string) (offset, lines int64, err error) {
+	before, after, _ := strings.Cut(name, "-")
+	offset, err = strconv.ParseInt(before, 10, 64)
+	if err == nil && after != "" {
+		lines, err = strconv.ParseInt(after, 10, 64)
+	}
+	return offset, lines, err
+}
+
+// gapFunc is told what is missing: how many bytes, and how many lines the log has before what follows.
+type gapFunc func(missing, lines int64) error
 
 // readLog copies a log from offset on to w: the one that is being written if there is one, else the kept one. Where something
 // is missing it calls gap. It returns where it ends now and whether it grows.
-func readLog(path string, offset int64, w io.Writer, gap func(missing int64) error) (next int64, grows bool, err error) {
+func readLog(path string, offset int64, w io.Writer, gap gapFunc) (next int64, grows bool, err error) {
 	dir, grows := path+logPart, true
 	root, err := os.OpenRoot(dir) // which stays the same directory when it is put into its place meanwhile
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,11 +55,7 @@ func readLog(path string, offset int64, w io.Writer, gap func(missing int64) err
 		return 0, false, fmt.Errorf("read the log of %s: %w", filepath.Base(path), err)
 	}
 	for _, piece := range pieces {
-		start, err := strconv.ParseInt(piece.Name(), 10, 64)
-		if err != nil {
-			continue
-		}
-		if offset, err = readPiece(root, start, offset, w, gap); err != nil {
+		if offset, err = readPiece(root, piece.Name(), offset, w, gap); err != nil {
 			return offset, grows, fmt.Errorf("read the log of %s: %w", filepath.Base(path), err)
 		}
 	}
@@ -53,8 +63,12 @@ func readLog(path string, offset int64, w io.Writer, gap func(missing int64) err
 }
 
 // readPiece copies what of a piece lies behind offset, and says what is missing before it.
-func readPiece(root *os.Root, start, offset int64, w io.Writer, gap func(missing int64) error) (int64, error) {
-	f, err := root.Open(pieceName(start))
+func readPiece(root *os.Root, name string, offset int64, w io.Writer, gap gapFunc) (int64, error) {
+	start, lines, err := parsePiece(name)
+	if err != nil { // it is none
+		return offset, nil
+	}
+	f, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile: the next piece tells of it
 		return offset, nil
 	}
@@ -66,7 +80,7 @@ func readPiece(root *os.Root, start, offset int64, w io.Writer, gap func(missing
 		return offset, err
 	}
 	if start > offset {
-		if err := gap(start - offset); err != nil {
+		if err := gap(start-offset, lines); err != nil {
 			return offset, err
 		}
 		offset = start
@@ -79,8 +93,8 @@ func readPiece(root *os.Root, start, offset int64, w io.Writer, gap func(missing
 }
 
 // leftOut says on w what is missing.
-func leftOut(w io.Writer) func(missing int64) error {
-	return func(missing int64) error {
+func leftOut(w io.Writer) gapFunc {
+	return func(missing, _ int64) error {
 		_, err := fmt.Fprintf(w, "\n[… %d bytes of the log were left out here …]\n", missing)
 		return err
 	}
@@ -99,7 +113,7 @@ func (s *Store) LogFrom(ctx context.Context, r depot.LogRange) (depot.LogChunk, 
 			return depot.LogChunk{}, err
 		}
 		if len(c.data) > 0 || !grows || r.Now {
-			return depot.LogChunk{Data: c.data, Next: next, Grows: grows, More: full}, nil
+			return depot.LogChunk{Data: c.data, Next: next, Grows: grows, More: full, Before: c.before}, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -116,7 +130,10 @@ var errChunkFull = errors.New("the chunk is full")
 
 // chunk takes about as much as fits. What is missing is told at its beginning alone, so that its end says where each of its
 // lines ends.
-type chunk struct{ data []byte }
+type chunk struct {
+	data   []byte
+	before int64
+}
 
 func (c *chunk) Write(p []byte) (int, error) {
 	if len(c.data) >= maxChunk {
@@ -126,9 +143,10 @@ func (c *chunk) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *chunk) gap(missing int64) error {
+func (c *chunk) gap(missing, lines int64) error {
 	if len(c.data) > 0 {
 		return errChunkFull
 	}
-	return leftOut(c)(missing)
+	c.before = lines
+	return leftOut(c)(missing, lines)
 }

@@ -25,9 +25,9 @@ import (
 const (
 	// A build that forks without end is stopped by this many processes.
 	maxProcesses = 4096
-	// The engine keeps at most this much of a container's output (the newest); the whole log is streamed away while
-	// it is written, so that its beginning is not lost by this.
-	logFileSize, logFiles = "64m", "3"
+	// The engine keeps at most this much of a container's output, as JSON, in one file: where it turns to another, it gives lines
+	// twice to who follows the log, and loses some for who reads more slowly than the build writes (seen with version 20.10).
+	logFileSize, logFiles = "1g", "1"
 
 	defaultTerminationPath = "/dev/termination-log"
 	containerCABundle      = "/etc/ssl/certs/ca-certificates.crt"

@@ -76,7 +76,7 @@ func (r *Runner) logs(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, fmt.Sprintf("the log of container %q in pod %q is gone: it was removed when slipway stopped, or the container never began", name, pod.Name), http.StatusBadRequest)
 		return
 	}
-	if !ok {
+	if !ok || c.state == container.StateCreated { // the engine would say that the log of one that was only made has ended
 		http.Error(w, fmt.Sprintf("container %q in pod %q is waiting to start", name, pod.Name), http.StatusBadRequest)
 		return
 	}
