@@ -5,6 +5,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"hash/crc32"
@@ -29,7 +30,12 @@ type view struct {
 	Still bool
 	// Restless says that something on it changes of which the cluster does not tell, such as a log: it is looked at every now and then.
 	Restless bool
+	// Reload is how often a browser without script loads the page anew; 0: after reloadAfter, less: never.
+	Reload time.Duration
 }
+
+// reloadAfter is how often a browser without script loads a page anew, reloadTyping one on which people may be typing: that is lost.
+const reloadAfter, reloadTyping = 15 * time.Second, 2 * time.Minute
 
 // part is what a template makes of data, under an id of its own.
 type part struct {
@@ -82,7 +88,9 @@ type frame struct {
 	Path              string
 	Stale             time.Time
 	Still             bool
-	Now               time.Time
+	// Reload is after how many seconds a browser without script loads the page anew; 0: never.
+	Reload int
+	Now    time.Time
 	// May is how many Services the user may release; 0 if none, or if that is not known.
 	May int
 }
@@ -112,6 +120,9 @@ func (c *Console) page(pattern string, make pageFunc) {
 		}
 		f := c.frame(ctx, a, v.Title)
 		f.Still, f.May = v.Still, a.mayRelease(ctx)
+		if !v.Still && v.Reload >= 0 {
+			f.Reload = int(cmp.Or(v.Reload, reloadAfter) / time.Second)
+		}
 		for i, p := range parts {
 			switch v.Parts[i].Place {
 			case mainColumn:

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -323,7 +324,11 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 	if v.State == phase.Rolling || v.State == phase.Paused {
 		title = fmt.Sprintf("%d/%d %s", v.Done, v.Total, title)
 	}
-	return view{Title: title, Topic: s.Topic(), Restless: building && !v.Over, Parts: []part{
+	var reload time.Duration
+	if v.LockForm != nil || slices.ContainsFunc(v.Buttons, func(b button) bool { return b.Reason && b.Why == "" }) {
+		reload = reloadTyping
+	}
+	return view{Title: title, Topic: s.Topic(), Restless: building && !v.Over, Reload: reload, Parts: []part{
 		{"crumbs", "crumbs", s, across}, {"title", "release-title", v, across}, {"head", "release-head", v, across}, {"rail", "release-rail", v, across},
 		{"trouble", "release-trouble", v, across}, {"actions", "release-actions", v, across},
 		{"log-end", "release-log-end", v, mainColumn}, {"batches", "release-batches", v, mainColumn}, {"facts", "release-facts", v, sideColumn},
@@ -332,6 +337,12 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 
 // AllHosts is where all hosts of the Service are.
 func (v releaseView) AllHosts() string { return "/targets?q=" + url.QueryEscape(v.Topic()) }
+
+// Past says that it has ended, and that hosts should run another Release now.
+func (v releaseView) Past() bool {
+	current := v.Running()
+	return v.Over && (current == nil || current.UID != v1alpha1.UID(v.Release.UID))
+}
 
 // shownRows is how many hosts of a batch its Release's page names: those in trouble and under way are the first.
 const shownRows = 50

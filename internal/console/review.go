@@ -67,7 +67,7 @@ func newPage(ctx context.Context, a *ask) (view, error) {
 	name := a.URL.Query().Get("plan")
 	if name == "" {
 		a.choose(ctx, &v)
-		return view{Title: title, Topic: s.Topic(), Parts: []part{{"choose", "choose", v, across}}}, nil
+		return view{Title: title, Topic: s.Topic(), Reload: -1, Parts: []part{{"choose", "choose", v, across}}}, nil
 	}
 	var planned v1alpha1.Release
 	if err := a.console.Cache.Get(ctx, client.ObjectKey{Namespace: s.Service.Namespace, Name: name}, &planned); client.IgnoreNotFound(err) != nil {
@@ -80,7 +80,11 @@ func newPage(ctx context.Context, a *ask) (view, error) {
 	} else {
 		v.Late = v.Plan != nil && a.now.Sub(v.Plan.CreationTimestamp.Time) > time.Minute
 	}
-	return view{Title: title, Topic: s.Topic(), Parts: []part{{"review", "review", v, across}}}, nil
+	reload := 5 * time.Second
+	if v.Answer != nil {
+		reload = -1
+	}
+	return view{Title: title, Topic: s.Topic(), Reload: reload, Parts: []part{{"review", "review", v, across}}}, nil
 }
 
 // choose offers branches and tags.

@@ -260,6 +260,20 @@ func TestPagesFollow(t *testing.T) {
 	part("title", "Paused")
 }
 
+// TestNobodyLosesWhatHeTypes where a browser without script loads pages anew.
+func TestNobodyLosesWhatHeTypes(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	v := h.signedIn("releaser", "slipway-releaser")
+	v.sees("/r/"+h.mine+"/one", "Stages")
+	for path, want := range map[string]string{"/": `content="15"`, "/r/" + h.mine + "/one": `content="15"`, "/s/" + h.mine + "/blog": `content="120"`, "/s/" + h.mine + "/blog/new": "", "/help": ""} {
+		_, body, _ := v.get(path)
+		_, refresh, _ := strings.Cut(body, `<noscript><meta http-equiv="refresh" `)
+		h.Expect(refresh).To(HavePrefix(want), path)
+		h.Expect(refresh == "").To(Equal(want == ""), path)
+	}
+}
+
 // part waits until a part of a page that is followed has a text.
 func (h *house) part(events <-chan event, id, text string) {
 	h.t.Helper()

@@ -276,7 +276,7 @@ func servicePage(ctx context.Context, a *ask) (view, error) {
 	if text, err := yaml.Marshal(spec); err == nil {
 		v.Config = string(text)
 	}
-	return view{Title: s.Service.Name, Topic: s.Topic(), Parts: []part{
+	return view{Title: s.Service.Name, Topic: s.Topic(), Reload: reloadTyping, Parts: []part{
 		{"head", "service-head", v, across}, {"work", "service-work", v, mainColumn}, {"undeployed", "service-undeployed", v, mainColumn},
 		{"releases", "service-releases", v, mainColumn}, {"config", "service-config", v, mainColumn},
 		{"facts", "service-facts", v, sideColumn}, {"figures", "figures", v.Restoration, sideColumn},

@@ -120,7 +120,7 @@ func (o *options) releaseCommand() *cobra.Command {
 	var reason string
 	var leave bool
 	c := &cobra.Command{
-		Use: "release SERVICE REVISION", Short: "Releases a branch, a tag or a commit, and watches that", Args: cobra.ExactArgs(2),
+		Use: "release SERVICE REVISION", Short: "Releases a branch, a tag or a commit, and watches that", Args: exactly("SERVICE", "REVISION"),
 		Example: "  kubectl slipway release blog v1.4.3 --reason 'ticket 812'",
 		RunE: func(c *cobra.Command, args []string) error {
 			release := &v1alpha1.Release{
@@ -285,17 +285,53 @@ func (o *options) update(ctx context.Context, release *v1alpha1.Release, last st
 	return now, nil
 }
 
+// exactly is a command's arguments, by what they are called.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return fmt.Errorf("%d arguments were given; it is %s", len(args), c.UseLine())
+		}
+		return nil
+	}
+}
+
+// next is what one can do with a Release that has ended, where a verb can't any more.
+func (o *options) next(ctx context.Context, verb string, release *v1alpha1.Release) string {
+	var list v1alpha1.ReleaseList
+	if verb == "rollback" && o.api.List(ctx, &list, client.InNamespace(release.Namespace)) == nil {
+		if before := lastGood(list.Items, release); before != nil {
+			return fmt.Sprintf("to go back to what ran before: kubectl slipway release %s %s", release.Spec.Service, before.Spec.Revision)
+		}
+	}
+	return fmt.Sprintf("to release another revision: kubectl slipway release %s REVISION", release.Spec.Service)
+}
+
+// lastGood is the last Release before one that succeeded with something else; nil if there is none.
+func lastGood(releases []v1alpha1.Release, release *v1alpha1.Release) (found *v1alpha1.Release) {
+	for i := range releases {
+		r := &releases[i]
+		if r.Spec.Service != release.Spec.Service || r.Status.Sequence >= release.Status.Sequence || phase.OfRelease(r) != phase.Succeeded || r.Status.Artifact == nil ||
+			release.Status.Artifact != nil && r.Status.Artifact.Digest == release.Status.Artifact.Digest {
+			continue
+		}
+		if found == nil || r.Status.Sequence > found.Status.Sequence {
+			found = r
+		}
+	}
+	return found
+}
+
 // change makes the command of a verb.
 func (o *options) change(verb, short string, apply func(*v1alpha1.ReleaseSpec)) *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " RELEASE", Short: short, Args: cobra.ExactArgs(1),
+		Use: verb + " RELEASE", Short: short, Args: exactly("RELEASE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			release, err := o.find(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if phase.Ended(release) {
-				return fmt.Errorf("%s has ended (%s): create a new Release", release.Name, phase.OfRelease(release).Word())
+				return fmt.Errorf("%s has ended (%s), and nothing of it can be changed; %s", release.Name, phase.OfRelease(release).Word(), o.next(c.Context(), verb, release))
 			}
 			before := release.DeepCopy()
 			apply(&release.Spec)
@@ -310,7 +346,7 @@ func (o *options) change(verb, short string, apply func(*v1alpha1.ReleaseSpec)) 
 func (o *options) approveCommand() *cobra.Command {
 	var reason, wanted string
 	c := &cobra.Command{
-		Use: "approve RELEASE", Short: "Lets a Release go on at the gate where it waits, in your name", Args: cobra.ExactArgs(1),
+		Use: "approve RELEASE", Short: "Lets a Release go on at the gate where it waits, in your name", Args: exactly("RELEASE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := kubernetes.NewForConfig(o.config)
 			if err != nil {

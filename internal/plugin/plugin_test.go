@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -155,7 +156,27 @@ func TestCodes(t *testing.T) {
 	_, _, err = d.run(t.Context(), "release", "nothing", "v1")
 	d.Expect(err).To(MatchError(ContainSubstring(`there is no Service "nothing"`)))
 	_, _, err = d.run(t.Context(), "pause", "r-aborted")
-	d.Expect(err).To(MatchError(ContainSubstring("has ended (Aborted)")))
+	d.Expect(err).To(MatchError(And(ContainSubstring("has ended (Aborted)"), ContainSubstring("kubectl slipway release blog REVISION"))))
+	_, _, err = d.run(t.Context(), "pause")
+	d.Expect(err).To(MatchError(ContainSubstring("kubectl slipway pause RELEASE")))
+}
+
+// TestWhatARollBackWouldGoBackTo names it for who wants to undo a Release that has ended.
+func TestWhatARollBackWouldGoBackTo(t *testing.T) {
+	g := NewWithT(t)
+	released := func(sequence int64, service, digest, reason string) v1alpha1.Release {
+		r := v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", service, sequence)}, Spec: v1alpha1.ReleaseSpec{Service: service}}
+		r.Status.Sequence, r.Status.Artifact = sequence, &v1alpha1.ArtifactStatus{Digest: digest}
+		end(reason, "")(&r)
+		return r
+	}
+	list := []v1alpha1.Release{
+		released(1, "blog", "a", v1alpha1.ReasonSucceeded), released(2, "blog", "b", v1alpha1.ReasonSucceeded), released(3, "blog", "c", v1alpha1.ReasonFailed),
+		released(4, "shop", "d", v1alpha1.ReasonSucceeded), released(5, "blog", "b", v1alpha1.ReasonSucceeded),
+	}
+	g.Expect(lastGood(list, &list[4]).Name).To(Equal("blog-1"), "what brought the same is nothing to go back to")
+	g.Expect(lastGood(list, &list[2]).Name).To(Equal("blog-2"))
+	g.Expect(lastGood(list, &list[0])).To(BeNil())
 }
 
 func TestVerbs(t *testing.T) {

@@ -80,7 +80,11 @@ func tree(w io.Writer, release *v1alpha1.Release, targets []v1alpha1.Target, p p
 	if t := release.Status.Targets; t.Total > 0 {
 		const width = 30
 		full := int(t.Updated) * width / int(t.Total)
-		out = append(out, fmt.Sprintf("[%s%s] %d of %d hosts run it, %d unavailable", strings.Repeat("#", full), strings.Repeat(".", width-full), t.Updated, t.Total, t.Unavailable))
+		done := fmt.Sprintf("%d of %d hosts run it, %d unavailable", t.Updated, t.Total, t.Unavailable)
+		if phase.Ended(release) { // others may have come since
+			done = fmt.Sprintf("%d of %d hosts ran it at its end, %d do now", t.Updated, t.Total, running(release, targets))
+		}
+		out = append(out, fmt.Sprintf("[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", width-full), done))
 	}
 	hosts := hostLines(release, targets, p)
 	room := max(lines-len(out)-1, 3)
@@ -98,6 +102,17 @@ func tree(w io.Writer, release *v1alpha1.Release, targets []v1alpha1.Target, p p
 	for _, one := range out {
 		_, _ = fmt.Fprintln(w, fit(plain(one), columns))
 	}
+}
+
+// running counts the hosts that run what a Release brought.
+func running(release *v1alpha1.Release, targets []v1alpha1.Target) int {
+	n := 0
+	for i := range targets {
+		if runs := targets[i].Status.Running; runs != nil && release.Status.Artifact != nil && runs.Digest == release.Status.Artifact.Digest {
+			n++
+		}
+	}
+	return n
 }
 
 // order of tones in lists: trouble first.
