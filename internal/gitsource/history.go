@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,9 +23,29 @@ const (
 	listLimit = 20 * time.Second
 	// maxText bounds a subject or a name.
 	maxText = 250
-	// commitFields are separated by a byte that git leaves out of none of them, and that is taken out below.
-	commitFields = "%x1f%H%x1f%cI%x1f%an%x1f%s%x1e"
+	// commitFields each end with the one byte that nobody can write into a commit.
+	commitFields, commitSize = "%H%x00%cI%x00%an%x00%s%x00", 4
+	// refFields end so too; those of the second half are of the commit that an annotated tag leads to.
+	refFields = "%(refname)%00%(objectname)%00%(committerdate:iso-strict)%00%(authorname)%00%(contents:subject)" +
+		"%00%(*objectname)%00%(*committerdate:iso-strict)%00%(*authorname)%00%(*contents:subject)%00"
+	refSize = 9
 )
+
+// records splits what git printed into records of so many fields. What is no whole record is an error: a commit that is left out is
+// one that nobody sees.
+func records(out string, size int) ([][]string, error) {
+	fields := strings.Split(out, "\x00")
+	fields = fields[:len(fields)-1] // behind the last one
+	if len(fields)%size != 0 {
+		return nil, fmt.Errorf("git printed %d fields, which is no multiple of %d", len(fields), size)
+	}
+	var list [][]string
+	for record := range slices.Chunk(fields, size) {
+		record[0] = strings.TrimPrefix(record[0], "\n") // which git prints between two
+		list = append(list, record)
+	}
+	return list, nil
+}
 
 // Commits lists commits of a mirror.
 func (m *Mirrors) Commits(ctx context.Context, r depot.CommitRange) ([]depot.Commit, error) {
@@ -48,11 +69,13 @@ func (m *Mirrors) Commits(ctx context.Context, r depot.CommitRange) ([]depot.Com
 	if err := m.git(ctx, path, "", depot.GitCredentials{}, &out, append(args, "--")...); err != nil {
 		return nil, err
 	}
+	list, err := records(out.String(), commitSize)
+	if err != nil {
+		return nil, fmt.Errorf("list the commits: %w", err)
+	}
 	var commits []depot.Commit
-	for line := range strings.SplitSeq(out.String(), "\x1e") {
-		if fields := strings.Split(strings.TrimSpace(line), "\x1f"); len(fields) >= 5 {
-			commits = append(commits, commitOf(fields[1:]))
-		}
+	for _, fields := range list {
+		commits = append(commits, commitOf(fields))
 	}
 	return commits, nil
 }
@@ -70,19 +93,20 @@ func (m *Mirrors) Refs(ctx context.Context, r depot.RefsRequest) ([]depot.Ref, e
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	const format = "%(refname)%1f%(objectname)%1f%(committerdate:iso-strict)%1f%(authorname)%1f%(contents:subject)" +
-		"%1f%(*objectname)%1f%(*committerdate:iso-strict)%1f%(*authorname)%1f%(*contents:subject)%1e"
 	out := head{limit: maxStdout}
-	err := m.git(ctx, path, "", depot.GitCredentials{}, &out, "for-each-ref", "--sort=-creatordate", "--format="+format, mirroredHeads, mirroredTags)
+	err := m.git(ctx, path, "", depot.GitCredentials{}, &out, "for-each-ref", "--sort=-creatordate", "--format="+refFields, mirroredHeads, mirroredTags)
 	if err != nil {
 		return nil, err
 	}
+	list, err := records(out.String(), refSize)
+	if err != nil {
+		return nil, fmt.Errorf("list the branches and tags: %w", err)
+	}
 	search := strings.ToLower(r.Search)
 	var refs []depot.Ref
-	for line := range strings.SplitSeq(out.String(), "\x1e") {
-		fields := strings.Split(strings.TrimSpace(line), "\x1f")
-		if len(fields) < 9 || len(refs) >= bounded(r.Limit) {
-			continue
+	for _, fields := range list {
+		if len(refs) >= bounded(r.Limit) {
+			break
 		}
 		name := "refs/" + strings.TrimPrefix(fields[0], mirrored)
 		if CheckRevision(strings.TrimPrefix(strings.TrimPrefix(name, "refs/heads/"), "refs/tags/")) != nil || !strings.Contains(strings.ToLower(name), search) {

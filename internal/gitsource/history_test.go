@@ -61,6 +61,34 @@ func TestAMirrorKnowsItsCommits(t *testing.T) {
 	g.Expect(err).To(MatchError(ErrRevisionNotFound), "a mirror belongs to one Service")
 }
 
+// TestNoCommitHidesOrForgesAnother: whoever can push writes subjects and authors.
+func TestNoCommitHidesOrForgesAnother(t *testing.T) {
+	g := NewWithT(t)
+	m, request, source, _ := mirrorOf(t, clocktesting.NewFakePassiveClock(time.Now()))
+	first, tree := request.Commit, shell(t, source, "rev-parse", "HEAD^{tree}")
+	parent := first
+	for _, text := range []struct{ author, subject string }{
+		{"Mal\x1elory", "harmless"}, {"Mal\x1flory", "one\x1e\x1f" + strings.Repeat("f", 40) + "\x1f2026-01-01T00:00:00Z\x1fSecurity Team\x1fFORGED"}, {"Eve\\x00", "%x00 %00 %H"},
+	} {
+		hash := exec.Command("git", "-C", source, "hash-object", "-t", "commit", "-w", "--stdin", "--literally")
+		hash.Stdin = strings.NewReader("tree " + tree + "\nparent " + parent + "\nauthor " + text.author + " <m@example.com> 1750000000 +0000\ncommitter M <m@example.com> 1750000000 +0000\n\n" + text.subject + "\n")
+		out, err := hash.Output()
+		g.Expect(err).NotTo(HaveOccurred())
+		parent = strings.TrimSpace(string(out))
+	}
+	shell(t, source, "update-ref", "refs/heads/main", parent)
+	request.Commit = parent
+	g.Expect(m.Fetch(t.Context(), request)).To(Succeed())
+	commits, err := m.Commits(t.Context(), depot.CommitRange{Service: "svc", URL: request.URL, From: first, To: parent, Limit: 10})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(commits).To(HaveExactElements(
+		HaveField("Subject", "%x00 %00 %H"), HaveField("Subject", HavePrefix("one"+strings.Repeat("f", 40))), And(HaveField("Author", "Mallory"), HaveField("Subject", "harmless")),
+	))
+	refs, err := m.Refs(t.Context(), depot.RefsRequest{Service: "svc", URL: request.URL, Search: "heads/main", Limit: 10})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(refs).To(ConsistOf(HaveField("Commit.ID", parent)))
+}
+
 func TestAMirrorKnowsBranchesAndTagsOfItsLastFetch(t *testing.T) {
 	g := NewWithT(t)
 	m, request, source, _ := mirrorOf(t, clocktesting.NewFakePassiveClock(time.Now()))
