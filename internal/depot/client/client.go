@@ -247,8 +247,10 @@ func (c *Reader) session(ctx context.Context) (*ssh.Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn != nil {
-		if session, err := openSession(ctx, c.conn); err == nil {
-			return session, nil
+		session, err := openSession(ctx, c.conn)
+		var refused *ssh.OpenChannelError
+		if err == nil || errors.As(err, &refused) { // a connection that has too many sessions lives: others are using it
+			return session, err
 		}
 		_ = c.conn.Close()
 		c.conn = nil

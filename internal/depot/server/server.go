@@ -142,6 +142,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 }
 
+// readerLife is how long a connection of the Console lasts; then it shows its token again.
+const readerLife = time.Hour
+
 // serve leads one connection.
 func (s *Server) serve(ctx context.Context, raw net.Conn, place *guest) {
 	defer func() { _ = raw.Close() }()
@@ -163,7 +166,13 @@ func (s *Server) serve(ctx context.Context, raw net.Conn, place *guest) {
 	if who.principal != boot.User { // anybody is let in as that: it is a stranger still
 		place.loggedIn()
 	}
-	go keepAlive(ctx, connection, alive, s.KeepAlive, func() bool { return s.trusts(who.principal, who.authority) })
+	began := time.Now()
+	go keepAlive(ctx, connection, alive, s.KeepAlive, func() bool {
+		if who.principal == depot.ReaderUser { // whom no authority vouches for, but a token
+			return time.Since(began) < readerLife
+		}
+		return s.trusts(who.principal, who.authority)
+	})
 	go refuseRequests(requests)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
