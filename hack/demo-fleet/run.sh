@@ -55,6 +55,7 @@ fi
 trap ended EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$logs" "$state/bin"
+chmod 700 "$logs" # the Console's one-time link is in them
 hack/docker.sh start
 
 step "Control plane, images and the instances' Debian, at the same time"

@@ -47,6 +47,7 @@ fi
 trap ended EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$logs"
+chmod 700 "$logs" # the Console's one-time link is in them
 
 step "Control plane, images and repositories, at the same time"
 background() { # background NAME COMMAND…: its log is kept, and its end is told
