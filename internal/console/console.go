@@ -12,11 +12,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -107,7 +110,7 @@ func New(o Options) (*Console, error) {
 		look:   restlessEvery,
 	}
 	if o.OIDC != nil {
-		c.oidc = &signInByOIDC{OIDC: *o.OIDC}
+		c.oidc = newSignInByOIDC(*o.OIDC)
 	}
 	c.mux = http.NewServeMux()
 	c.routes()
@@ -152,7 +155,12 @@ func (c *Console) routes() {
 	c.mux.HandleFunc("GET /jump", c.jump)
 	// Links in notifications are older than the pages.
 	c.mux.HandleFunc("GET /namespaces/{ns}/services/{service}/releases/{name}", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/r/"+r.PathValue("ns")+"/"+r.PathValue("name"), http.StatusSeeOther)
+		namespace, name := r.PathValue("ns"), r.PathValue("name")
+		if validation.IsDNS1123Label(namespace) != nil || validation.IsDNS1123Subdomain(name) != nil {
+			c.notFound(w, r) // what is no name could lead to another site
+			return
+		}
+		http.Redirect(w, r, "/r/"+namespace+"/"+name, http.StatusSeeOther)
 	})
 
 	c.action("POST /s/{ns}/{name}/plan", c.plan)
@@ -195,11 +203,36 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		if !strings.HasPrefix(r.URL.Path, "/static/") {
 			h.Set("Cache-Control", "no-store")
 		}
+		if r.URL.Path != "/healthz" && !c.ownHost(r.Host) {
+			http.Error(w, "This is not the Console's address: see --console-url.", http.StatusMisdirectedRequest)
+			return
+		}
+		defer c.recovered(w, r)
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		// Who takes an answer too slowly holds nothing up. Streams go on for longer than that, event by event.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeLimit))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ownHost says whether a request was meant for the Console: another name that leads here is somebody's who wants browsers to take
+// his pages for ours (DNS rebinding). Addresses of this machine are nobody's name.
+func (c *Console) ownHost(host string) bool {
+	if onLoopback(host) || onLoopback(net.JoinHostPort(strings.Trim(host, "[]"), "0")) {
+		return true
+	}
+	own, err := url.Parse(c.URL)
+	return err == nil && strings.EqualFold(own.Host, host)
+}
+
+// recovered answers where a page panicked, which is a fault of ours.
+func (c *Console) recovered(w http.ResponseWriter, r *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	c.Logger.Error("a page panicked", "path", r.URL.Path, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	c.fail(w, r, http.StatusInternalServerError, "error.internal", nil)
 }
 
 // Serve answers until ctx ends. listening is told where.

@@ -177,7 +177,7 @@ func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 		return &list[len(list)-1]
 	}
 	since := func(n *need, r *v1alpha1.Release) {
-		n.By, n.Since = requester(r), conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).LastTransitionTime
+		n.By, n.Since = r.Spec.RequestedBy, conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).LastTransitionTime
 	}
 	ready := conditions.Get(service.Status.Conditions, v1alpha1.ConditionReady).Message
 	switch state := phase.OfService(service); state.Key {
@@ -203,7 +203,7 @@ func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 	if last := lastEnded(releases); last != nil && (phase.OfRelease(last).Key == "failed" || phase.OfRelease(last).Key == "rolledBack") && last == newest(releases) {
 		if len(list) == 0 || list[0].What != "failed" {
 			n := add(1, phase.OfRelease(last), last.Name, "lastFailed", conditions.Get(last.Status.Conditions, v1alpha1.ConditionSucceeded).Message)
-			n.By = requester(last)
+			n.By = last.Spec.RequestedBy
 			if last.Status.CompletionTime != nil {
 				n.Since = *last.Status.CompletionTime
 			}

@@ -111,14 +111,14 @@ func houseOf(g *WithT, l *large, files depot.Reader) (http.Handler, *http.Cookie
 	g.Expect(err).NotTo(HaveOccurred())
 	all := &user{Identity: Identity{Name: "alice"}, clock: c.Clock, may: map[permission]verdict{}}
 	c.users.known["alice\n"] = all
-	for _, p := range []permission{{"", "list", "services"}, {"", "create", "releases"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}, {"team-00", "patch", "releases"}} {
+	for _, p := range []permission{{"", "list", "services"}, {"", "list", "releases"}, {"", "list", "targets"}, {"", "create", "releases"}, {"team-00", "create", "releases"}, {"team-00", "patch", "services"}, {"team-00", "patch", "releases"}} {
 		all.may[p] = verdict{true, noon.AddDate(1, 0, 0)}
 	}
-	return c.Handler(), &http.Cookie{Name: c.cookieName(), Value: c.sessions.begin(all.Identity)}
+	return c.Handler(), &http.Cookie{Name: c.cookieName(), Value: c.sessions.begin(all.Identity, "")}
 }
 
 func ask4(h http.Handler, cookie *http.Cookie, path string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil)
 	r.AddCookie(cookie)
 	r.Header.Set("Accept-Encoding", "gzip")
 	w := httptest.NewRecorder()

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
+	"github.com/slipway-dev/slipway/internal/conditions"
 )
 
 const (
@@ -231,7 +232,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 			}
 			sent[p.id] = p.sum
 		}
-		if out.send("", "pulse", c.pulse(ctx, a, v.Title)) != nil {
+		if out.send("", "pulse", c.pulse(ctx, a, conditions.OneLine(v.Title))) != nil {
 			return
 		}
 		for waiting := true; waiting; {
@@ -244,7 +245,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 				waiting = !v.Restless
 			case <-beat.C:
 				a.renew()
-				if _, still := c.whoIs(a.Request); !still || out.send("", "pulse", c.pulse(ctx, a, v.Title)) != nil {
+				if _, still := c.whoIs(a.Request); !still || out.send("", "pulse", c.pulse(ctx, a, conditions.OneLine(v.Title))) != nil {
 					return
 				}
 			}

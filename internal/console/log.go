@@ -71,7 +71,7 @@ type logLine struct {
 func shownLines(lines []textLine) []logLine {
 	list := make([]logLine, 0, len(lines))
 	for _, line := range lines {
-		list = append(list, logLine{Number: line.number, HTML: colour(line.text), Bad: looksBad(line.text)})
+		list = append(list, logLine{Number: line.number, HTML: template.HTML(withoutDirections([]byte(colour(line.text)))), Bad: looksBad(line.text)})
 	}
 	return list
 }
@@ -324,6 +324,12 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 	if place == "" {
 		place = r.URL.Query().Get("from")
 	}
+	l := c.hub.listen(a.user.Name, s.Topic())
+	if l == nil {
+		c.fail(w, r, http.StatusTooManyRequests, "error.tooManyStreams", a)
+		return
+	}
+	defer c.hub.leave(l)
 	out := c.events(w)
 	var reader *logReader
 	var told time.Time
@@ -346,6 +352,13 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 		if ctx.Err() != nil {
 			return
 		}
+		if time.Since(told) > c.look { // a build may write much faster than anybody needs a pulse
+			a.renew()
+			if _, still := c.whoIs(r); !still || !a.user.sees(ctx, release.Namespace) || out.send("", "pulse", c.pulse(ctx, a, "")) != nil {
+				return
+			}
+			told = time.Now()
+		}
 		for len(lines) > 0 {
 			n := min(len(lines), batchLines)
 			last := n == len(lines)
@@ -365,13 +378,6 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 		if err == nil && !grows {
 			_ = out.send(reader.place(), "end", struct{}{})
 			return
-		}
-		if time.Since(told) > c.look { // a build may write much faster than anybody needs a pulse
-			a.renew()
-			if _, still := c.whoIs(r); !still || out.send("", "pulse", c.pulse(ctx, a, "")) != nil {
-				return
-			}
-			told = time.Now()
 		}
 		if reader == nil || err != nil {
 			select {

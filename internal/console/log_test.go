@@ -11,6 +11,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
@@ -48,6 +49,21 @@ func TestABrowserGetsTheEndOfWhatIsTooMuch(t *testing.T) {
 	lines, skipped, _, err = readBurst(t.Context(), reader)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect([]int{len(lines), skipped, lines[1].number}).To(Equal([]int{2, 0, 50_002}))
+}
+
+// many is a depot whose repository has more commits than anybody lists.
+type many struct{ shelf }
+
+func (*many) Commits(_ context.Context, r depot.CommitRange) ([]depot.Commit, error) {
+	return make([]depot.Commit, r.Limit), nil
+}
+
+// TestCommitsThatAreNotShownAreTold: among them may be the one that matters.
+func TestCommitsThatAreNotShownAreTold(t *testing.T) {
+	g := NewWithT(t)
+	a := &ask{console: &Console{Options: Options{Depot: &many{}}}}
+	found := a.commits(t.Context(), &subject{Service: &v1alpha1.Service{}}, "a", "b")
+	g.Expect([]any{len(found.List), found.More, found.Count()}).To(Equal([]any{maxCommits, true, "100+"}))
 }
 
 // TestLinesKeepTheirNumbersAfterAGap of a log whose middle was not kept.

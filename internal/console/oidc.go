@@ -41,23 +41,33 @@ const (
 // signInByOIDC leads people to the provider and back.
 type signInByOIDC struct {
 	OIDC
+	// client speaks to the provider, in bounded time.
+	client   *http.Client
 	mu       sync.Mutex
 	provider *oidc.Provider
+}
+
+func newSignInByOIDC(o OIDC) *signInByOIDC {
+	return &signInByOIDC{OIDC: o, client: &http.Client{Timeout: oidcLimit}}
 }
 
 // known asks the provider for its addresses once; it may be away when the Console starts.
 func (s *signInByOIDC) known(ctx context.Context) (*oidc.Provider, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.provider == nil {
-		// The provider keeps this context for its keys: it must not end with the request.
-		provider, err := oidc.NewProvider(context.WithoutCancel(ctx), s.Issuer)
-		if err != nil {
-			return nil, fmt.Errorf("ask %s who it is: %w", s.Issuer, err)
-		}
-		s.provider = provider
+	provider := s.provider
+	s.mu.Unlock()
+	if provider != nil {
+		return provider, nil
 	}
-	return s.provider, nil
+	// The provider keeps this context for its keys: it must not end with the request. Each call ends by itself.
+	provider, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), s.client), s.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s who it is: %w", s.Issuer, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.provider = provider
+	return provider, nil
 }
 
 func (c *Console) oauth(provider *oidc.Provider) *oauth2.Config {
@@ -134,7 +144,7 @@ func (c *Console) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		c.refuseSignIn(w, r, "signin.unproven", err)
 		return
 	}
-	c.begin(w, r, user)
+	c.begin(w, r, user, "")
 	// Not a redirect: it would be the provider's, and bring no SameSite=Strict cookie.
 	c.show(w, r, http.StatusOK, "again", Identity{}, localPath(h.Next))
 }
@@ -145,6 +155,7 @@ func (c *Console) identify(ctx context.Context, code string, h handshake) (Ident
 	if err != nil {
 		return Identity{}, err
 	}
+	ctx = oidc.ClientContext(ctx, c.oidc.client)
 	token, err := c.oauth(provider).Exchange(ctx, code, oauth2.VerifierOption(h.Verifier))
 	if err != nil {
 		return Identity{}, fmt.Errorf("exchange the code: %w", err)
@@ -193,6 +204,14 @@ func (o *OIDC) groupsClaim() string {
 	return o.GroupsClaim
 }
 
+// prefixOf is a prefix as kube-apiserver reads it: - is none.
+func prefixOf(prefix string) string {
+	if prefix == "-" {
+		return ""
+	}
+	return prefix
+}
+
 // reserved begins the names that Kubernetes gives out itself: no provider does.
 const reserved = "system:"
 
@@ -203,10 +222,11 @@ func (o *OIDC) identity(claims map[string]any) (Identity, error) {
 	if name == "" {
 		return Identity{}, fmt.Errorf("the provider says no %s", claim)
 	}
-	if verified, is := claims["email_verified"].(bool); claim == "email" && is && !verified {
+	// As kube-apiserver: one that says nothing of it is trusted, anything but true is not.
+	if said, is := claims["email_verified"]; claim == "email" && is && said != true {
 		return Identity{}, errors.New("the email address is not verified")
 	}
-	user := Identity{Name: o.UsernamePrefix + name, Groups: []string{everybody}}
+	user := Identity{Name: prefixOf(o.UsernamePrefix) + name, Groups: []string{everybody}}
 	if strings.HasPrefix(user.Name, reserved) {
 		return Identity{}, fmt.Errorf("%s is a name of the cluster's own", user.Name)
 	}
@@ -222,7 +242,7 @@ func (o *OIDC) identity(claims map[string]any) (Identity, error) {
 		}
 	}
 	for _, group := range groups {
-		if group = o.GroupsPrefix + group; group != "" && !strings.HasPrefix(group, reserved) {
+		if group = prefixOf(o.GroupsPrefix) + group; group != "" && !strings.HasPrefix(group, reserved) {
 			user.Groups = append(user.Groups, group)
 		}
 	}

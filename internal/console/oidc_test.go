@@ -4,11 +4,13 @@
 package console
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -67,9 +69,9 @@ func (v *visitor) atProvider(page string) (next string) {
 func TestPeopleSignInWithTheirAccount(t *testing.T) {
 	h := newHouse(t)
 	h.console.URL = h.server.URL
-	h.console.oidc = &signInByOIDC{OIDC: OIDC{
+	h.console.oidc = newSignInByOIDC(OIDC{
 		Issuer: provider(t, h.server.URL+callbackPath), ClientID: "slipway", ClientSecret: "secret", UsernameClaim: "email", UsernamePrefix: "oidc:", Scopes: []string{"profile", "email"},
-	}}
+	})
 	h.console.mux.HandleFunc("GET /oidc/start", h.console.startOIDC)
 	h.console.mux.HandleFunc("GET "+callbackPath, h.console.finishOIDC)
 	h.Expect(h.c.Create(t.Context(), &rbacv1.RoleBinding{
@@ -113,23 +115,51 @@ func (h *house) redirectOf(v *visitor, address string) string {
 	return where
 }
 
+// TestAProviderThatIsSilentHoldsNobodyUp: it takes connections and never answers.
+func TestAProviderThatIsSilentHoldsNobodyUp(t *testing.T) {
+	h := newHouse(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	h.Expect(err).NotTo(HaveOccurred())
+	defer silent.Close()
+	h.console.oidc = newSignInByOIDC(OIDC{Issuer: "http://" + silent.Addr().String(), ClientID: "slipway"})
+	h.console.oidc.client.Timeout = 300 * time.Millisecond
+	h.console.mux.HandleFunc("GET /oidc/start", h.console.startOIDC)
+	codes := make(chan int, 4)
+	for range cap(codes) {
+		go func() {
+			response, err := http.Get(h.server.URL + "/oidc/start")
+			if err != nil {
+				codes <- 0
+				return
+			}
+			response.Body.Close()
+			codes <- response.StatusCode
+		}()
+	}
+	for range cap(codes) {
+		h.Eventually(codes, "10s").Should(Receive(Equal(http.StatusUnauthorized)))
+	}
+}
+
 func TestWhoAProviderMayName(t *testing.T) {
 	for name, c := range map[string]struct {
 		claims map[string]any
 		want   Identity
 		fails  bool
 	}{
-		"a person with groups":        {map[string]any{"email": "a@example.com", "groups": []any{"web", "ops"}}, Identity{Name: "a@example.com", Groups: []string{everybody, "web", "ops"}}, false},
-		"one group":                   {map[string]any{"email": "a@example.com", "groups": "web"}, Identity{Name: "a@example.com", Groups: []string{everybody, "web"}}, false},
-		"the cluster's own groups":    {map[string]any{"email": "a@example.com", "groups": []any{"system:masters", "system:nodes", 7}}, Identity{Name: "a@example.com", Groups: []string{everybody}}, false},
-		"a name of the cluster":       {map[string]any{"email": "system:kube-scheduler"}, Identity{}, true},
-		"nobody":                      {map[string]any{"sub": "1"}, Identity{}, true},
-		"an address of somebody":      {map[string]any{"email": "a@example.com", "email_verified": false}, Identity{}, true},
-		"a name that is not a string": {map[string]any{"email": 7}, Identity{}, true},
+		"a person with groups":          {map[string]any{"email": "a@example.com", "groups": []any{"web", "ops"}}, Identity{Name: "a@example.com", Groups: []string{everybody, "web", "ops"}}, false},
+		"one group":                     {map[string]any{"email": "a@example.com", "groups": "web"}, Identity{Name: "a@example.com", Groups: []string{everybody, "web"}}, false},
+		"the cluster's own groups":      {map[string]any{"email": "a@example.com", "groups": []any{"system:masters", "system:nodes", 7}}, Identity{Name: "a@example.com", Groups: []string{everybody}}, false},
+		"a name of the cluster":         {map[string]any{"email": "system:kube-scheduler"}, Identity{}, true},
+		"nobody":                        {map[string]any{"sub": "1"}, Identity{}, true},
+		"an address of somebody":        {map[string]any{"email": "a@example.com", "email_verified": false}, Identity{}, true},
+		"an address that is said to be": {map[string]any{"email": "a@example.com", "email_verified": "false"}, Identity{}, true},
+		"an address that is verified":   {map[string]any{"email": "a@example.com", "email_verified": true}, Identity{Name: "a@example.com", Groups: []string{everybody}}, false},
+		"a name that is not a string":   {map[string]any{"email": 7}, Identity{}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			got, err := (&OIDC{UsernameClaim: "email"}).identity(c.claims)
+			got, err := (&OIDC{UsernameClaim: "email", UsernamePrefix: "-"}).identity(c.claims)
 			g.Expect(err != nil).To(Equal(c.fails))
 			if !c.fails {
 				g.Expect(got).To(Equal(c.want))

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/slipway-dev/slipway/internal/conditions"
 )
 
 // view is one page: parts in their order, each of which is sent again when it has changed.
@@ -118,7 +120,7 @@ func (c *Console) page(pattern string, make pageFunc) {
 			c.trouble(w, r, a, err)
 			return
 		}
-		f := c.frame(ctx, a, v.Title)
+		f := c.frame(ctx, a, conditions.OneLine(v.Title))
 		f.Still, f.May = v.Still, a.mayRelease(ctx)
 		if !v.Still && v.Reload >= 0 {
 			f.Reload = int(cmp.Or(v.Reload, reloadAfter) / time.Second)

@@ -31,14 +31,6 @@ func (d deed) Link() string {
 	return "/s/" + d.Namespace + "/" + d.Service
 }
 
-// Who did it.
-func (d deed) Who() string {
-	if d.By == v1alpha1.RequestedByManager {
-		return "Slipway"
-	}
-	return strings.TrimPrefix(d.By, "system:serviceaccount:")
-}
-
 type activityView struct {
 	Deeds []deed
 	Pager pager

@@ -4,6 +4,7 @@
 package console
 
 import (
+	"bytes"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -66,8 +67,30 @@ func newRenderer() (*renderer, error) {
 }
 
 func (r *renderer) execute(w io.Writer, language, name string, data any) error {
-	return r.pages[language].ExecuteTemplate(w, name, data)
+	var out bytes.Buffer
+	if err := r.pages[language].ExecuteTemplate(&out, name, data); err != nil {
+		return err
+	}
+	_, err := w.Write(withoutDirections(out.Bytes()))
+	return err
 }
+
+// withoutDirections takes out what turns the direction of text around: with it a text reads as another than it is
+// (https://trojansource.codes).
+func withoutDirections(html []byte) []byte {
+	if !bytes.ContainsAny(html, directions) {
+		return html
+	}
+	return bytes.Map(func(r rune) rune {
+		if strings.ContainsRune(directions, r) {
+			return -1
+		}
+		return r
+	}, html)
+}
+
+// directions are Unicode's explicit embeddings, overrides and isolates.
+const directions = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 // gate is what waits at a gate, or holds a Release, in words.
 func (r *renderer) gate(language, name string) string {
@@ -135,7 +158,7 @@ func (r *renderer) functions(language string) template.FuncMap {
 		},
 		"milliseconds": milliseconds,
 		"begun":        begun,
-		"by":           requester,
+		"program":      program,
 		"revision":     revision,
 		"label":        rollout.Label,
 		"ref": func(name string) struct{ Kind, Name string } {
@@ -234,12 +257,12 @@ func size(n int64) string {
 func revision(release *v1alpha1.Release) string {
 	asked := string(release.Spec.Revision)
 	switch {
-	case release.Annotations[annotationAsked] != "":
+	case !gitsource.IsCommit(asked):
+		return asked
+	case gitsource.CheckRevision(release.Annotations[annotationAsked]) == nil: // people write annotations, but none makes a tag of another
 		return release.Annotations[annotationAsked]
-	case gitsource.IsCommit(asked):
-		return short(asked)
 	}
-	return asked
+	return short(asked)
 }
 
 // short is a commit or a digest as people say it.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,9 +42,8 @@ type newView struct {
 	Answer   *v1alpha1.ReleasePlan
 	Commit   string
 	Label    string
-	Commits  []depot.Commit
-	Undone   []depot.Commit
-	Note     string
+	Commits  commits
+	Undone   commits
 	Release  button
 	Manifest string
 	Typical  time.Duration
@@ -107,8 +107,7 @@ func (a *ask) choose(ctx context.Context, v *newView) {
 func (a *ask) reviewed(ctx context.Context, v *newView) {
 	v.Commit, v.Label = v.Answer.Commit, string(v.Plan.Spec.Revision)
 	if current := v.Running(); current != nil && v.Commit != "" && current.Commit != v.Commit {
-		v.Commits, v.Note = a.commits(ctx, v.subject, current.Commit, v.Commit)
-		v.Undone, _ = a.commits(ctx, v.subject, v.Commit, current.Commit)
+		v.Commits, v.Undone = a.commits(ctx, v.subject, current.Commit, v.Commit), a.commits(ctx, v.subject, v.Commit, current.Commit)
 	}
 	v.Typical, v.Order = typical(v.Releases), strings.Join(sizes(v.Answer.Batches), a.text("review.then"))
 	release := releaseOf(v.Plan, a.user.Name)
@@ -183,9 +182,13 @@ func typical(releases []*v1alpha1.Release) time.Duration {
 // releaseOf is the Release that a plan was made for. It is of what was reviewed: of a branch the commit, for a branch may have moved
 // since.
 func releaseOf(plan *v1alpha1.Release, by string) *v1alpha1.Release {
+	suffix := plan.Name // of a plan that was not made here
+	if i := strings.LastIndex(plan.Name, planInfix); i >= 0 {
+		suffix = plan.Name[i+len(planInfix):]
+	}
 	release := &v1alpha1.Release{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Release"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: plan.Namespace, Name: plan.Spec.Service + "-" + plan.Name[strings.LastIndex(plan.Name, planInfix)+len(planInfix):]},
+		ObjectMeta: metav1.ObjectMeta{Namespace: plan.Namespace, Name: plan.Spec.Service + "-" + suffix},
 		Spec:       v1alpha1.ReleaseSpec{Service: plan.Spec.Service, Revision: plan.Spec.Revision, RequestedBy: by},
 	}
 	answer := plan.Status.Plan
@@ -255,12 +258,23 @@ func (c *Console) release(ctx context.Context, a *ask) (string, error) {
 	release := releaseOf(&plan, "")
 	release.Spec.Reason = reasonOf(a)
 	a.chosen(&release.Spec)
+	path := "/r/" + release.Namespace + "/" + release.Name
 	err = a.user.client.Create(ctx, release, fieldOwner)
-	if client.IgnoreAlreadyExists(err) != nil {
+	if apierrors.IsAlreadyExists(err) { // the button was pressed twice, or somebody has taken the name
+		var there v1alpha1.Release
+		if err := a.user.client.Get(ctx, client.ObjectKeyFromObject(release), &there); err != nil {
+			return "", err
+		}
+		if there.Spec.Service != release.Spec.Service || there.Spec.Revision != release.Spec.Revision {
+			return "", &refusal{a.text("refuse.taken", release.Name)}
+		}
+		return path, nil
+	}
+	if err != nil {
 		return "", err
 	}
 	c.audit(a, "released", release.Namespace+"/"+release.Name, "revision", string(release.Spec.Revision))
-	return "/r/" + release.Namespace + "/" + release.Name, nil
+	return path, nil
 }
 
 type backView struct {
@@ -273,8 +287,7 @@ type backView struct {
 // backRow is an earlier Release, with how many commits going back to it undoes.
 type backRow struct {
 	releaseRow
-	Undone  []depot.Commit
-	Trouble string
+	Undone commits
 	// Again is what has to be named to release it.
 	Again string
 }
@@ -293,7 +306,7 @@ func backPage(ctx context.Context, a *ask) (view, error) {
 	for i, row := range rowsOf(earlier(s)) {
 		one := backRow{releaseRow: row, Again: again(row.Release)}
 		if v.Current != nil && i < undoneShown {
-			one.Undone, one.Trouble = a.commits(ctx, s, row.Status.Commit, v.Current.Commit)
+			one.Undone = a.commits(ctx, s, row.Status.Commit, v.Current.Commit)
 		}
 		v.Rows = append(v.Rows, one)
 	}
@@ -303,9 +316,8 @@ func backPage(ctx context.Context, a *ask) (view, error) {
 type diffView struct {
 	*subject
 	From, To string
-	Commits  []depot.Commit
-	Undone   []depot.Commit
-	Trouble  string
+	Commits  commits
+	Undone   commits
 	Files    *filesView
 }
 
@@ -333,10 +345,7 @@ func diffPage(ctx context.Context, a *ask) (view, error) {
 		return view{}, errNotFound
 	}
 	v := diffView{subject: s, From: from, To: to}
-	v.Commits, v.Trouble = a.commits(ctx, s, from, to)
-	if v.Trouble == "" {
-		v.Undone, v.Trouble = a.commits(ctx, s, to, from)
-	}
+	v.Commits, v.Undone = a.commits(ctx, s, from, to), a.commits(ctx, s, to, from)
 	v.Files = a.files(ctx, s, from, to)
 	return view{Title: a.text("title.diff", s.Service.Name), Topic: s.Topic(), Still: true, Parts: []part{{"diff", "diff", v, across}}}, nil
 }

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
@@ -118,6 +121,143 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	}
 	for _, token := range []string{"", "opaque", "a.b.c", "a." + encode([]byte(`{}`)) + ".c", "a." + encode([]byte(`{"exp":"soon"}`)) + ".c", "a." + encode([]byte(`{"exp":-1}`)) + ".c"} {
 		h.Expect(expiry(token).IsZero()).To(BeTrue(), token)
+	}
+}
+
+// TestASessionEndsWhenItsAccountIsGone: whose token was revoked reads and does nothing any more.
+func TestASessionEndsWhenItsAccountIsGone(t *testing.T) {
+	h := newHouse(t)
+	h.console.sessions.review = 0
+	v := h.signedIn("releaser", "slipway-releaser")
+	v.sees("/", "/s/"+h.mine+"/blog")
+	h.Expect(h.c.Delete(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: "releaser"}})).To(Succeed())
+	h.Eventually(func() int { // the API server remembers tokens for some seconds
+		code, _, _ := v.get("/")
+		return code
+	}, "30s", "200ms").Should(Equal(http.StatusSeeOther))
+	code, _, _ := v.post("/s/"+h.mine+"/blog/plan", "revision", "main")
+	h.Expect(code).To(Equal(http.StatusUnauthorized))
+}
+
+// TestPagesAreForWhoMayListWhatTheyShow: a right on Services alone is none on Releases, hosts and logs.
+func TestPagesAreForWhoMayListWhatTheyShow(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", nil)
+	h.Expect(h.c.Create(t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: "services-only"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"slipway.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list"}}},
+	})).To(Succeed())
+	v := h.signedIn("partial")
+	h.Expect(h.c.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: "partial"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "services-only"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: h.mine, Name: "partial"}},
+	})).To(Succeed())
+	for _, path := range h.pages()[5:] {
+		code, _, _ := v.get(path)
+		h.Expect(code).To(Equal(http.StatusNotFound), path)
+	}
+}
+
+// TestAnotherNameIsNotTheConsoles: a name that somebody lets lead here (DNS rebinding) opens nothing.
+func TestAnotherNameIsNotTheConsoles(t *testing.T) {
+	h := newHouse(t)
+	h.console.URL = "https://slipway.example.com"
+	for host, want := range map[string]int{
+		"evil.test": http.StatusMisdirectedRequest, "evil.test:8090": http.StatusMisdirectedRequest, "slipway.example.com.evil.test": http.StatusMisdirectedRequest, "10.0.0.1": http.StatusMisdirectedRequest,
+		"slipway.example.com": http.StatusOK, "Slipway.example.com": http.StatusOK, "127.0.0.1:9999": http.StatusOK, "localhost": http.StatusOK, "localhost:8080": http.StatusOK, "[::1]:1": http.StatusOK,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.server.URL+"/signin", nil)
+		h.Expect(err).NotTo(HaveOccurred())
+		r.Host = host
+		code, _, _ := h.visitor().do(r)
+		h.Expect(code).To(Equal(want), host)
+	}
+}
+
+// TestOldLinksLeadNowhereElse: those of notifications have names of objects in them, and nothing else.
+func TestOldLinksLeadNowhereElse(t *testing.T) {
+	h := newHouse(t)
+	for path, want := range map[string]string{
+		"/namespaces/web/services/blog/releases/blog-1": "/r/web/blog-1", "/namespaces/..%2f%5cevil.com/services/x/releases/y": "", "/namespaces/web/services/x/releases/..%2f..%2f%5cevil.com": "",
+		"/namespaces/a%3fb/services/x/releases/y": "", "/namespaces/%2fevil.com/services/x/releases/y": "",
+	} {
+		code, _, where := h.visitor().get(path)
+		h.Expect(where).To(Equal(want), path)
+		h.Expect(code == http.StatusSeeOther).To(Equal(want != ""), path)
+	}
+}
+
+// TestALogIsFollowedWhileOneMay, and no longer.
+func TestALogIsFollowedWhileOneMay(t *testing.T) {
+	h := newHouse(t)
+	h.console.look = 10 * time.Millisecond
+	h.release("one", nil)
+	h.depot.set("one\n", true)
+	v := h.signedIn("viewer", "slipway-viewer")
+	v.sees("/r/"+h.mine+"/one", "Stages")
+	events, stop := v.stream("/r/"+h.mine+"/one/follow", "")
+	defer stop()
+	h.Eventually(func() string { return (<-events).name }, "10s", "1ms").Should(Equal("lines"))
+	h.Expect(h.c.Delete(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: "viewer-slipway-viewer"}})).To(Succeed())
+	for _, u := range h.console.users.known { // what the cluster said is gone by for some seconds
+		u.mu.Lock()
+		clear(u.may)
+		u.mu.Unlock()
+	}
+	h.Eventually(func() bool {
+		for {
+			select {
+			case _, open := <-events:
+				if !open {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	}, "30s", "50ms").Should(BeTrue(), "the stream ends")
+}
+
+// TestAPlanOfAnyNameIsShown, and the button makes no Release that somebody else has put there.
+func TestAPlanOfAnyNameIsShown(t *testing.T) {
+	h := newHouse(t)
+	v := h.signedIn("releaser", "slipway-releaser")
+	plan := func(name string) {
+		r := &v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: name, Annotations: map[string]string{v1alpha1.AnnotationDryRun: "true"}}, Spec: v1alpha1.ReleaseSpec{Service: "blog", Revision: "v2"}}
+		h.Expect(h.c.Create(t.Context(), r)).To(Succeed())
+		before := r.DeepCopy()
+		r.Status.Plan = &v1alpha1.ReleasePlan{Commit: strings.Repeat("8", 40), Ref: "refs/tags/v2", Hosts: 1, Moving: 1}
+		h.Expect(h.c.Status().Patch(t.Context(), r, client.MergeFrom(before))).To(Succeed())
+		v.sees("/s/"+h.mine+"/blog/new?plan="+name, "Release 88888888 to 1 host")
+	}
+	plan("abc")
+	code, _, where := v.post("/s/"+h.mine+"/blog/release", "plan", "abc")
+	h.Expect([]any{code, where}).To(Equal([]any{http.StatusSeeOther, "/r/" + h.mine + "/blog-abc"}))
+	code, _, where = v.post("/s/"+h.mine+"/blog/release", "plan", "abc")
+	h.Expect([]any{code, where}).To(Equal([]any{http.StatusSeeOther, "/r/" + h.mine + "/blog-abc"}), "pressed twice")
+	plan("zz-plan-77")
+	h.Expect(h.c.Create(t.Context(), &v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: "blog-77"}, Spec: v1alpha1.ReleaseSpec{Service: "blog", Revision: "v0"}})).To(Succeed())
+	code, body, _ := v.post("/s/"+h.mine+"/blog/release", "plan", "zz-plan-77")
+	h.Expect(code).To(Equal(http.StatusUnprocessableEntity))
+	h.Expect(body).To(ContainSubstring("another release of the name blog-77"))
+}
+
+// TestNobodyLooksLikeAnother: neither by what turns text around, nor by a name that a program has, nor by an annotation.
+func TestNobodyLooksLikeAnother(t *testing.T) {
+	h := newHouse(t)
+	h.release("one", func(r *v1alpha1.Release) { r.Status.Described.Subject = "ok \u202e)yb devorppa\u202c" })
+	h.Expect(h.c.Create(t.Context(), &v1alpha1.Release{
+		ObjectMeta: metav1.ObjectMeta{Namespace: h.mine, Name: "two", Annotations: map[string]string{annotationAsked: "main (reviewed)"}},
+		Spec:       v1alpha1.ReleaseSpec{Service: "blog", Revision: "v1", Reason: "ok \u202e)yb devorppa ecila(", RequestedBy: "slipway:admin"},
+	})).To(Succeed())
+	v := h.signedIn("viewer", "slipway-viewer")
+	v.sees("/r/"+h.mine+"/two", `<span class="rev">v1</span>`)
+	for _, path := range []string{"/", "/s/" + h.mine + "/blog", "/r/" + h.mine + "/one", "/r/" + h.mine + "/two"} {
+		_, body, _ := v.get(path)
+		h.Expect(strings.ContainsAny(body, directions)).To(BeFalse(), path)
+		h.Expect(body).NotTo(ContainSubstring("main (reviewed)"), path)
+	}
+	for user, want := range map[string]string{"Slipway": "", "web:ci": "", v1alpha1.RequestedByManager: "Slipway", "system:serviceaccount:web:ci": "web:ci"} {
+		h.Expect(program(user)).To(Equal(want), user)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,18 +129,35 @@ func (s *subject) storage() v1alpha1.UID {
 	return v1alpha1.UID(s.Service.UID)
 }
 
-// commits lists what lies between two commits; a message instead of an error, for a page can do without.
-func (a *ask) commits(ctx context.Context, s *subject, from, to string) ([]depot.Commit, string) {
+// commits are those between two, the newest first.
+type commits struct {
+	List []depot.Commit
+	// More says that there are more, which nobody has listed.
+	More bool
+	// Trouble says why there are none, if that is not known; a page can do without.
+	Trouble string
+}
+
+// Count of them, in words: 3, or 100+.
+func (c commits) Count() string {
+	if c.More {
+		return strconv.Itoa(len(c.List)) + "+"
+	}
+	return strconv.Itoa(len(c.List))
+}
+
+// commits lists what lies between two commits.
+func (a *ask) commits(ctx context.Context, s *subject, from, to string) commits {
 	if a.console.Depot == nil || to == "" || from == to {
-		return nil, ""
+		return commits{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitsLimit)
 	defer cancel()
-	list, err := a.console.Depot.Commits(ctx, depot.CommitRange{Service: s.storage(), URL: s.Service.Spec.Source.Git.URL, From: from, To: to, Limit: maxCommits})
+	list, err := a.console.Depot.Commits(ctx, depot.CommitRange{Service: s.storage(), URL: s.Service.Spec.Source.Git.URL, From: from, To: to, Limit: maxCommits + 1})
 	if err != nil {
-		return nil, err.Error()
+		return commits{Trouble: err.Error()}
 	}
-	return list, ""
+	return commits{List: list[:min(len(list), maxCommits)], More: len(list) > maxCommits}
 }
 
 // button is one action: what it does, in words, and why it can't be done now.
@@ -181,9 +199,8 @@ func (a *ask) permit(ctx context.Context, b button, permissions ...permission) b
 type serviceView struct {
 	*subject
 	Verdict    string
-	Undeployed []depot.Commit
+	Undeployed commits
 	Branch     string
-	Trouble    string
 	Shown      []releaseRow
 	Buttons    []button
 	// ReviewTip reviews the release of what is not released yet; nil for who may not release.
@@ -225,15 +242,17 @@ func (r releaseRow) Subject() string {
 	return r.Status.Described.Subject
 }
 
-// By is who asked for it.
-func (r releaseRow) By() string { return requester(r.Release) }
-
-// requester is the person, or the program, that asked for a Release; empty if nobody knows.
-func requester(r *v1alpha1.Release) string {
-	if r.Spec.RequestedBy == v1alpha1.RequestedByManager {
+// program is what is no person behind a user's name: the manager, or a service account, as NAMESPACE:NAME; empty for people. Pages show
+// it in another way, for a person may be called anything.
+func program(user string) string {
+	if user == v1alpha1.RequestedByManager {
 		return "Slipway"
 	}
-	return strings.TrimPrefix(r.Spec.RequestedBy, "system:serviceaccount:")
+	name, _ := strings.CutPrefix(user, "system:serviceaccount:")
+	if name == user {
+		return ""
+	}
+	return name
 }
 
 func rowsOf(releases []*v1alpha1.Release) []releaseRow {
@@ -303,7 +322,6 @@ func (a *ask) undeployed(ctx context.Context, v *serviceView) {
 	defer cancel()
 	refs, err := a.console.Depot.Refs(limited, depot.RefsRequest{Service: v.storage(), URL: v.Service.Spec.Source.Git.URL, Search: "refs/heads/", Limit: 200})
 	if err != nil {
-		v.Trouble = err.Error()
 		return
 	}
 	tip := mainBranch(v.Service, v.Releases, refs)
@@ -311,7 +329,7 @@ func (a *ask) undeployed(ctx context.Context, v *serviceView) {
 		return
 	}
 	v.Branch = strings.TrimPrefix(tip.Name, "refs/heads/")
-	v.Undeployed, v.Trouble = a.commits(ctx, v.subject, current.Commit, tip.Commit.ID)
+	v.Undeployed = a.commits(ctx, v.subject, current.Commit, tip.Commit.ID)
 }
 
 // mainBranch is the branch that a Service tracks, or that was released last, or main or master.

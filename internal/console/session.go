@@ -22,6 +22,8 @@ const (
 	maxSessions = 10_000
 	// maxSessionsOf bounds those of one user.
 	maxSessionsOf = 50
+	// reviewEvery is how often the cluster is asked again whose token it is that a session began with: a token can be revoked.
+	reviewEvery = time.Minute
 )
 
 // Identity is who somebody is, as the cluster knows him.
@@ -38,26 +40,31 @@ type Identity struct {
 type session struct {
 	user        Identity
 	began, used time.Time
+	// token that it began with, if it did, and when the cluster was last asked about it.
+	token    string
+	reviewed time.Time
 }
 
 // sessions are kept in memory: after a restart people sign in again.
 type sessions struct {
 	clock clock.PassiveClock
-	mu    sync.Mutex
-	all   map[[32]byte]*session
+	// review is reviewEvery; tests have no time for it.
+	review time.Duration
+	mu     sync.Mutex
+	all    map[[32]byte]*session
 }
 
 func newSessions(c clock.PassiveClock) *sessions {
-	return &sessions{clock: c, all: map[[32]byte]*session{}}
+	return &sessions{clock: c, review: reviewEvery, all: map[[32]byte]*session{}}
 }
 
-// begin starts a session and returns its key.
-func (s *sessions) begin(user Identity) string {
+// begin starts a session and returns its key. token is what it began with; empty if it was something else.
+func (s *sessions) begin(user Identity, token string) string {
 	key, now := rand.Text(), s.clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.makeRoom(user.Name, now)
-	s.all[sha256.Sum256([]byte(key))] = &session{user: user, began: now, used: now}
+	s.all[sha256.Sum256([]byte(key))] = &session{user: user, began: now, used: now, token: token, reviewed: now}
 	return key
 }
 
@@ -92,21 +99,33 @@ func (s *session) over(now time.Time) bool {
 	return now.Sub(s.began) > sessionLife || now.Sub(s.used) > sessionIdle || !s.user.Until.IsZero() && !now.Before(s.user.Until)
 }
 
-// find returns who holds a key.
-func (s *sessions) find(key string) (Identity, bool) {
+// find returns who holds a key. due is the token that is to be reviewed before that counts; one who asks meanwhile is not kept waiting.
+func (s *sessions) find(key string) (user Identity, due string, found bool) {
 	now, id := s.clock.Now(), sha256.Sum256([]byte(key))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one := s.all[id]
 	if one == nil {
-		return Identity{}, false
+		return Identity{}, "", false
 	}
 	if one.over(now) {
 		delete(s.all, id)
-		return Identity{}, false
+		return Identity{}, "", false
 	}
 	one.used = now
-	return one.user, true
+	if one.token != "" && now.Sub(one.reviewed) > s.review {
+		one.reviewed, due = now, one.token
+	}
+	return one.user, due, true
+}
+
+// is notes who somebody is by now: his groups may have changed.
+func (s *sessions) is(key string, user Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one := s.all[sha256.Sum256([]byte(key))]; one != nil {
+		one.user = user
+	}
 }
 
 // end forgets a key.
@@ -141,5 +160,19 @@ func (c *Console) whoIs(r *http.Request) (Identity, bool) {
 	if err != nil || cookie.Value == "" {
 		return Identity{}, false
 	}
-	return c.sessions.find(cookie.Value)
+	user, due, found := c.sessions.find(cookie.Value)
+	if due == "" {
+		return user, found
+	}
+	switch now, problem := c.review(r.Context(), due); problem {
+	case "":
+		c.sessions.is(cookie.Value, now)
+		return now, true
+	case "signin.noAnswer": // the API server may be back in a moment, and does nothing for anybody until then
+		return user, true
+	default:
+		c.sessions.end(cookie.Value)
+		c.Logger.Info("a session has ended with its token", "user", user.Name, "why", problem)
+		return Identity{}, false
+	}
 }

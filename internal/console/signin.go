@@ -68,26 +68,28 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		c.show(w, r, http.StatusTooManyRequests, "signin", Identity{}, c.signInView(next, "signin.tooMany"))
 		return
 	}
-	user, problem := c.review(r.Context(), strings.TrimSpace(r.PostFormValue("token")))
+	token := strings.TrimSpace(r.PostFormValue("token"))
+	user, problem := c.review(r.Context(), token)
 	if problem != "" {
 		c.Logger.Warn("sign-in refused", "source", source, "why", problem)
 		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, c.signInView(next, problem))
 		return
 	}
-	c.admit(w, r, user, next)
+	c.attempts.forget(source)
+	c.admit(w, r, user, token, next)
 }
 
 // admit begins a session. The one before, if there was one, ends: nobody goes on with a key that he was given.
-func (c *Console) admit(w http.ResponseWriter, r *http.Request, user Identity, next string) {
-	c.begin(w, r, user)
+func (c *Console) admit(w http.ResponseWriter, r *http.Request, user Identity, token, next string) {
+	c.begin(w, r, user, token)
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
-func (c *Console) begin(w http.ResponseWriter, r *http.Request, user Identity) {
+func (c *Console) begin(w http.ResponseWriter, r *http.Request, user Identity, token string) {
 	if cookie, err := r.Cookie(c.cookieName()); err == nil {
 		c.sessions.end(cookie.Value)
 	}
-	c.setCookie(w, c.sessions.begin(user))
+	c.setCookie(w, c.sessions.begin(user, token))
 	c.Logger.Info("signed in", "user", user.Name, "source", c.sourceOf(r))
 }
 
@@ -148,6 +150,9 @@ func (i Identity) check() error {
 // signOut ends the session.
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(c.cookieName()); err == nil {
+		if user, _, is := c.sessions.find(cookie.Value); is {
+			c.Logger.Info("signed out", "user", user.Name, "source", c.sourceOf(r))
+		}
 		c.sessions.end(cookie.Value)
 	}
 	c.setCookie(w, "")
@@ -190,11 +195,17 @@ func (c *Console) linkPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) followLink(w http.ResponseWriter, r *http.Request) {
-	if c.Link == nil || !c.attempts.allow(c.sourceOf(r)) || !c.links.use(r.PathValue("key")) {
+	source := c.sourceOf(r)
+	if !c.attempts.allow(source) {
+		c.show(w, r, http.StatusTooManyRequests, "signin", Identity{}, c.signInView("/", "signin.tooMany"))
+		return
+	}
+	if c.Link == nil || !c.links.use(r.PathValue("key")) {
 		c.show(w, r, http.StatusUnauthorized, "signin", Identity{}, c.signInView("/", "signin.oldLink"))
 		return
 	}
-	c.admit(w, r, *c.Link, "/")
+	c.attempts.forget(source)
+	c.admit(w, r, *c.Link, "", "/")
 }
 
 // links are one-time links, by the hashes of their keys.
@@ -260,6 +271,13 @@ func (l *limiter) allow(source string) bool {
 	}
 	l.tries[source] = append(recent, now)
 	return true
+}
+
+// forget forgets the attempts of a source that has signed in.
+func (l *limiter) forget(source string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.tries, source)
 }
 
 // sourceOf is the address that a request came from; of IPv6 the network that one customer has. Behind a proxy it is the address that

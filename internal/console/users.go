@@ -115,7 +115,15 @@ func (u *user) allowed(ctx context.Context, p permission) bool {
 	return review.Status.Allowed
 }
 
-// sees says whether the user may see what a namespace has.
+// shownKinds are the kinds that pages show.
+var shownKinds = []string{"services", "releases", "targets"}
+
+// sees says whether the user may see what a namespace has: pages show all kinds, so that he must be allowed to list each.
 func (u *user) sees(ctx context.Context, namespace string) bool {
-	return u.allowed(ctx, permission{"", "list", "services"}) || u.allowed(ctx, permission{namespace, "list", "services"})
+	for _, kind := range shownKinds {
+		if !u.allowed(ctx, permission{"", "list", kind}) && !u.allowed(ctx, permission{namespace, "list", kind}) {
+			return false
+		}
+	}
+	return true
 }
