@@ -24,9 +24,9 @@ const (
 	logLines = 2000
 	// maxFound is how many lines a search shows.
 	maxFound = 500
-	// batchLines is how many lines one event has at most, burstLines how many are sent of what came at once: no browser keeps up
-	// with more, and nobody reads them.
-	batchLines, burstLines = 400, 2000
+	// batchLines is how many lines one event has at most, burstLines how many are sent within burstEvery: no browser keeps up with
+	// more, and nobody reads them.
+	batchLines, burstLines, burstEvery = 400, 2000, time.Second
 	// maxBurst is how many parts of a log are taken for one burst.
 	maxBurst = 100
 	// maxLine bounds a line that is shown.
@@ -359,6 +359,7 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			}
 			told = time.Now()
 		}
+		full := len(lines) >= burstLines
 		for len(lines) > 0 {
 			n := min(len(lines), batchLines)
 			last := n == len(lines)
@@ -378,6 +379,13 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 		if err == nil && !grows {
 			_ = out.send(reader.place(), "end", struct{}{})
 			return
+		}
+		if full {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(burstEvery):
+			}
 		}
 		if reader == nil || err != nil {
 			select {

@@ -219,7 +219,13 @@
           }
           log.append(fresh);
           if (event.lastEventId) from = log.dataset.follow.replace(/from=.*/, "from=" + event.lastEventId);
-          while (log.childElementCount > 5000) log.firstElementChild.remove();
+          const extra = log.childElementCount - 5000;
+          if (extra > 0) { // all at once: the numbers of a list are counted anew for each
+            const range = document.createRange();
+            range.setStart(log, 0);
+            range.setEndBefore(log.children[extra]);
+            range.deleteContents();
+          }
           const earlier = document.getElementById("log-earlier");
           if (earlier && log.firstElementChild && log.firstElementChild.value > 1) earlier.hidden = false;
           if (following) requestAnimationFrame(atEnd);
