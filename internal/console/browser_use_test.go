@@ -195,7 +195,7 @@ func TestAPageComesBackByItself(t *testing.T) {
 	tab.Shows("Reconnecting")
 	w.progress("it went on meanwhile")
 	down.Store(false)
-	tab.Shows("it went on meanwhile")
+	tab.Shows("It went on meanwhile")
 	tab.Shows("Live")
 
 	line := func(n int) string { return fmt.Sprintf("step %03d\n", n) }

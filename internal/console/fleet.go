@@ -197,6 +197,9 @@ func needsOf(service *v1alpha1.Service, releases []*v1alpha1.Release) []need {
 		case conditions.Get(r.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonHookUnknown:
 			since(add(1, state, r.Name, "hook", message), r)
 		case r.Spec.Paused:
+			if len(r.Status.Failures) == 0 { // it says how to go on with kubectl, and nothing else
+				message = ""
+			}
 			since(add(3, state, r.Name, "paused", message), r)
 		}
 	}

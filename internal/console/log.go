@@ -54,6 +54,13 @@ type logView struct {
 	Job     string
 }
 
+// parts of the page. The title alone changes while the log grows.
+func (v logView) parts() []part {
+	return []part{{"crumbs", "crumbs", v.subject, across}, v.title(), {"log-bar", "log-bar", v, across}, {"log-body", "log-body", v, across}}
+}
+
+func (v logView) title() part { return part{"log-title", "log-title", v, across} }
+
 // textLine is one line as the build wrote it.
 type textLine struct {
 	number int
@@ -165,7 +172,7 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 		if a.console.Depot != nil && !phase.Ended(release) {
 			v.Trouble, v.Grows = "log.notYet", true
 		}
-		return view{Title: title, Topic: s.Topic(), Parts: []part{{"log-head", "log-head", v, across}, {"log-body", "log-body", v, across}}}, nil
+		return view{Title: title, Topic: s.Topic(), Parts: v.parts()}, nil
 	}
 	v.Job = release.Status.Build.Job
 	choice := chosenLines(a)
@@ -191,7 +198,7 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 	if v.Search != "" || v.Part {
 		v.Grows = false
 	}
-	return view{Title: title, Topic: s.Topic(), Still: true, Parts: []part{{"log-head", "log-head", v, across}, {"log-body", "log-body", v, across}}}, nil
+	return view{Title: title, Topic: s.Topic(), Still: true, Parts: v.parts()}, nil
 }
 
 // choice is which lines of a log a page shows: the last ones, those around one, or those that have what is looked for.
@@ -333,6 +340,7 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 	out := c.events(w)
 	var reader *logReader
 	var told time.Time
+	title := "unknown"
 	for {
 		if reader == nil {
 			if reader = a.logOf(release, s); reader != nil {
@@ -355,6 +363,9 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 		if time.Since(told) > c.look { // a build may write much faster than anybody needs a pulse
 			a.renew()
 			if _, still := c.whoIs(r); !still || !a.user.sees(ctx, release.Namespace) || out.send("", "pulse", c.pulse(ctx, a, "")) != nil {
+				return
+			}
+			if title = c.tellTitle(ctx, a, out, title); title == "" {
 				return
 			}
 			told = time.Now()
@@ -403,6 +414,20 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+}
+
+// tellTitle sends how the Release is whose log is followed, if that has changed since the title of a sum. It returns the sum of the new
+// one; empty if nobody listens, or the Release is gone.
+func (c *Console) tellTitle(ctx context.Context, a *ask, out *events, last string) string {
+	release, s, err := a.releaseAndSubject(ctx)
+	if err != nil {
+		return ""
+	}
+	parts, err := c.parts(a.Request, view{Parts: []part{logView{subject: s, Release: release, State: phase.OfRelease(release)}.title()}})
+	if err != nil || parts[0].sum != last && out.send("", "part", piece{parts[0].id, parts[0].sum, string(parts[0].html)}) != nil {
+		return ""
+	}
+	return parts[0].sum
 }
 
 // rawLog is the log as the build wrote it, as text.

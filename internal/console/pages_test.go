@@ -243,3 +243,12 @@ func TestAReleaseIsOfWhatWasReviewed(t *testing.T) {
 	plan.Spec.Revision, plan.Status.Plan.Ref = "v1.4.2", "refs/tags/v1.4.2"
 	g.Expect(string(releaseOf(plan, "").Spec.Revision)).To(Equal("v1.4.2"))
 }
+
+func TestSentencesBeginAsSentences(t *testing.T) {
+	g := NewWithT(t)
+	for text, want := range map[string]string{
+		"the Pod is starting": "The Pod is starting", "all 3 Targets run v1": "All 3 Targets run v1", "php:8.3-cli builds it": "php:8.3-cli builds it", "web-1 failed": "web-1 failed", "": "", "再開": "再開",
+	} {
+		g.Expect(capital(text)).To(Equal(want))
+	}
+}

@@ -293,6 +293,9 @@ func releasePage(ctx context.Context, a *ask) (view, error) {
 	if v.Total == 0 { // nobody has counted yet
 		v.Total = int32(len(s.Targets))
 	}
+	if v.State == phase.Paused { // which says how to go on with kubectl: here is a button
+		v.Message = ""
+	}
 	if phase.Ended(release) {
 		v.Over = true
 		v.Message = conditions.Get(release.Status.Conditions, v1alpha1.ConditionSucceeded).Message

@@ -89,6 +89,15 @@ func withoutDirections(html []byte) []byte {
 	}, html)
 }
 
+// capital begins a sentence of a controller with a capital letter, unless its first word is a name: php:8.3-cli, web-1.
+func capital(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	if strings.ContainsFunc(word, func(r rune) bool { return r < 'a' || r > 'z' }) || word == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
 // directions are Unicode's explicit embeddings, overrides and isolates.
 const directions = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -144,11 +153,12 @@ func (r *renderer) functions(language string) template.FuncMap {
 			}
 			return int(100 * int64(part) / int64(of))
 		},
-		"bytes":  size,
-		"icon":   icon,
-		"asset":  asset,
-		"first":  firstRows,
-		"others": otherRows,
+		"bytes":   size,
+		"icon":    icon,
+		"asset":   asset,
+		"capital": capital,
+		"first":   firstRows,
+		"others":  otherRows,
 		// step is the glyph of a step of a delivery.
 		"step": func(name, failed string) string {
 			if name == failed {

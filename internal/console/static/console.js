@@ -194,6 +194,7 @@
     if (log.dataset.grows === "yes") {
       let from = log.dataset.follow, last = log.lastElementChild ? log.lastElementChild.value : 0;
       const done = stream(() => from, {
+        part: replace,
         lines: (event) => {
           const trouble = document.getElementById("log-trouble");
           if (trouble) trouble.remove();
