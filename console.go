@@ -51,7 +51,7 @@ func (o *consoleOptions) addFlags(c *cobra.Command, address string) {
 	f.StringVar(&o.oidc.ClientID, "console-oidc-client-id", "", "what the Console is known by there")
 	f.StringVar(&o.oidcSecretFile, "console-oidc-client-secret-file", "", "file of its secret there, if it has one")
 	f.StringVar(&o.oidc.UsernameClaim, "console-oidc-username-claim", "sub", "claim that is the user's name; as kube-apiserver's --oidc-username-claim")
-	f.StringVar(&o.oidc.UsernamePrefix, "console-oidc-username-prefix", "", "stands before each name; as kube-apiserver's --oidc-username-prefix")
+	f.StringVar(&o.oidc.UsernamePrefix, "console-oidc-username-prefix", "", "stands before each name; default: the issuer and # before all but emails; - is none")
 	f.StringVar(&o.oidc.GroupsClaim, "console-oidc-groups-claim", "groups", "claim that is the user's groups; as kube-apiserver's --oidc-groups-claim")
 	f.StringVar(&o.oidc.GroupsPrefix, "console-oidc-groups-prefix", "", "stands before each group; as kube-apiserver's --oidc-groups-prefix")
 	f.StringSliceVar(&o.oidc.Scopes, "console-oidc-scopes", []string{"profile", "email", "groups"}, "what is asked for beside openid")

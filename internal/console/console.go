@@ -95,6 +95,9 @@ func New(o Options) (*Console, error) {
 		return nil, fmt.Errorf("--console-address %s is no loopback address: give --console-cert and --console-key, or --console-behind-proxy "+
 			"if what stands before it speaks https", o.Address)
 	}
+	if o.URL == "" && !onLoopback(o.Address) {
+		return nil, fmt.Errorf("--console-address %s is no loopback address: give --console-url, the address by which people reach the Console", o.Address)
+	}
 	if o.Insecure && !strings.HasPrefix(o.URL, "https://") {
 		return nil, errors.New("--console-behind-proxy needs --console-url, the https:// address by which people reach the Console")
 	}
@@ -222,7 +225,11 @@ func (c *Console) ownHost(host string) bool {
 		return true
 	}
 	own, err := url.Parse(c.URL)
-	return err == nil && strings.EqualFold(own.Host, host)
+	if err != nil {
+		return false
+	}
+	usual := map[string]string{"http": ":80", "https": ":443"}[own.Scheme]
+	return strings.EqualFold(strings.TrimSuffix(own.Host, usual), strings.TrimSuffix(host, usual))
 }
 
 // recovered answers where a page panicked, which is a fault of ours.
@@ -231,8 +238,13 @@ func (c *Console) recovered(w http.ResponseWriter, r *http.Request) {
 	if fault == nil {
 		return
 	}
+	if err, is := fault.(error); is && errors.Is(err, http.ErrAbortHandler) {
+		panic(fault) // the server's own way to break an answer off
+	}
 	c.Logger.Error("a page panicked", "path", r.URL.Path, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
-	c.fail(w, r, http.StatusInternalServerError, "error.internal", nil)
+	if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") { // which has begun already
+		c.fail(w, r, http.StatusInternalServerError, "error.internal", nil)
+	}
 }
 
 // Serve answers until ctx ends. listening is told where.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,13 +152,16 @@ func (c *Console) watchUpstream(ctx context.Context) {
 type events struct {
 	w http.ResponseWriter
 	*http.ResponseController
+	// limit is how long the browser may take to load an event. It is longer than the time between two: with HTTP/2 a stream whose
+	// deadline has passed ends even if there was nothing to write.
+	limit time.Duration
 }
 
 func (c *Console) events(w http.ResponseWriter) *events {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no")
-	e := &events{w, http.NewResponseController(w)}
+	e := &events{w, http.NewResponseController(w), 3 * c.beat}
 	w.WriteHeader(http.StatusOK)
 	return e
 }
@@ -168,7 +172,7 @@ func (e *events) send(id, name string, data any) error {
 	if err != nil {
 		return err
 	}
-	if err := e.SetWriteDeadline(time.Now().Add(heartbeat)); err != nil {
+	if err := e.SetWriteDeadline(time.Now().Add(e.limit)); err != nil {
 		return err
 	}
 	if id != "" {
@@ -193,6 +197,12 @@ type pulse struct {
 	Stale string `json:"stale,omitempty"`
 	Needs int    `json:"needs"`
 	Title string `json:"title,omitempty"`
+}
+
+// still says whether who began a stream is signed in yet, as the same and in the same groups.
+func (c *Console) still(a *ask) bool {
+	who, is := c.whoIs(a.Request)
+	return is && who.Name == a.user.Name && slices.Equal(who.Groups, a.user.Groups)
 }
 
 // stream sends a page's parts, all of them first and then those that have changed.
@@ -245,7 +255,7 @@ func (c *Console) stream(w http.ResponseWriter, a *ask, make pageFunc) {
 				waiting = !v.Restless
 			case <-beat.C:
 				a.renew()
-				if _, still := c.whoIs(a.Request); !still || out.send("", "pulse", c.pulse(ctx, a, conditions.OneLine(v.Title))) != nil {
+				if !c.still(a) || out.send("", "pulse", c.pulse(ctx, a, conditions.OneLine(v.Title))) != nil {
 					return
 				}
 			}

@@ -172,7 +172,7 @@ func logPage(ctx context.Context, a *ask) (view, error) {
 		if a.console.Depot != nil && !phase.Ended(release) {
 			v.Trouble, v.Grows = "log.notYet", true
 		}
-		return view{Title: title, Topic: s.Topic(), Parts: v.parts()}, nil
+		return view{Title: title, Topic: s.Topic(), Still: v.Grows, Parts: v.parts()}, nil
 	}
 	v.Job = release.Status.Build.Job
 	choice := chosenLines(a)
@@ -289,14 +289,11 @@ func readNow(ctx context.Context, l *logReader) (lines []textLine, more, grows b
 // logEvent is some lines of a log.
 type logEvent struct {
 	Lines []logLine `json:"lines"`
-	// Skipped says how many lines were left out before them, and At is the first of those.
-	Skipped string `json:"skipped,omitempty"`
-	At      int    `json:"at,omitempty"`
 }
 
-// readBurst returns what has come. Of very much it is the end, and how many lines were left out before that.
-func readBurst(ctx context.Context, l *logReader) (lines []textLine, skipped int, grows bool, err error) {
-	from, more := l.number, true
+// readBurst returns what has come. Of very much it is the end: the numbers of its lines say how many were left out before.
+func readBurst(ctx context.Context, l *logReader) (lines []textLine, grows bool, err error) {
+	more := true
 	for i := 0; more && i < maxBurst; i++ {
 		var some []textLine
 		if some, more, grows, err = l.read(ctx); err != nil {
@@ -307,11 +304,7 @@ func readBurst(ctx context.Context, l *logReader) (lines []textLine, skipped int
 			lines = append([]textLine(nil), lines[extra:]...)
 		}
 	}
-	lines = lines[max(len(lines)-burstLines, 0):]
-	if len(lines) > 0 {
-		skipped = lines[0].number - from - 1
-	}
-	return lines, skipped, grows, err
+	return lines[max(len(lines)-burstLines, 0):], grows, err
 }
 
 // followLog sends what follows a place of a log, until it ends.
@@ -348,10 +341,10 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		var lines []logLine
-		grows, skipped := true, 0
+		grows := true
 		if reader != nil {
 			var texts []textLine
-			texts, skipped, grows, err = readBurst(ctx, reader)
+			texts, grows, err = readBurst(ctx, reader)
 			lines = shownLines(texts)
 			if err != nil && !errors.Is(err, depot.ErrNotFound) {
 				c.Logger.Info("a log can't be read", "error", err.Error())
@@ -362,7 +355,7 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 		}
 		if time.Since(told) > c.look { // a build may write much faster than anybody needs a pulse
 			a.renew()
-			if _, still := c.whoIs(r); !still || !a.user.sees(ctx, release.Namespace) || out.send("", "pulse", c.pulse(ctx, a, "")) != nil {
+			if !c.still(a) || !a.user.sees(ctx, release.Namespace) || out.send("", "pulse", c.pulse(ctx, a, "")) != nil {
 				return
 			}
 			if title = c.tellTitle(ctx, a, out, title); title == "" {
@@ -378,11 +371,7 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 			if last { // the places between are not known: an event that is cut off is sent again as a whole
 				id = reader.place()
 			}
-			event := logEvent{Lines: lines[:n]}
-			if skipped > 0 {
-				event.Skipped, event.At, skipped = a.text("log.skipped", skipped), lines[0].Number-skipped, 0
-			}
-			if out.send(id, "lines", event) != nil {
+			if out.send(id, "lines", logEvent{lines[:n]}) != nil {
 				return
 			}
 			lines = lines[n:]
@@ -404,11 +393,12 @@ func (c *Console) followLog(w http.ResponseWriter, r *http.Request) {
 				return
 			case <-time.After(logPoll):
 			}
+			missing := reader == nil || errors.Is(err, depot.ErrNotFound) // and not only out of reach
 			if release, s, err = a.releaseAndSubject(ctx); err != nil {
 				_ = out.send("", "gone", struct{}{})
 				return
 			}
-			if reader == nil && phase.Ended(release) && (release.Status.Build == nil || release.Status.Build.Job == "") || reader != nil && phase.Ended(release) {
+			if missing && phase.Ended(release) && (reader != nil || release.Status.Build == nil || release.Status.Build.Job == "") {
 				_ = out.send("", "end", struct{}{})
 				return
 			}

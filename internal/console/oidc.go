@@ -24,9 +24,9 @@ import (
 type OIDC struct {
 	// Issuer is the provider's address, ClientID and ClientSecret what the Console is known by there. The secret may be empty.
 	Issuer, ClientID, ClientSecret string
-	// UsernameClaim and GroupsClaim name the claims. Defaults: sub, groups. An email counts only if it is verified.
+	// UsernameClaim and GroupsClaim name the claims. Defaults: sub, groups. An email that is said not to be verified counts for nothing.
 	UsernameClaim, GroupsClaim string
-	// UsernamePrefix and GroupsPrefix stand before each.
+	// UsernamePrefix and GroupsPrefix stand before each. Default of UsernamePrefix: none for emails, else the issuer and #; - is none.
 	UsernamePrefix, GroupsPrefix string
 	// Scopes beside openid. Default: profile, email, groups.
 	Scopes []string
@@ -204,12 +204,15 @@ func (o *OIDC) groupsClaim() string {
 	return o.GroupsClaim
 }
 
-// prefixOf is a prefix as kube-apiserver reads it: - is none.
-func prefixOf(prefix string) string {
-	if prefix == "-" {
+// usernamePrefix is the prefix as kube-apiserver reads its flag: - is none, and without one all names but emails have the issuer's.
+func (o *OIDC) usernamePrefix() string {
+	switch {
+	case o.UsernamePrefix == "-":
 		return ""
+	case o.UsernamePrefix == "" && o.usernameClaim() != "email":
+		return o.Issuer + "#"
 	}
-	return prefix
+	return o.UsernamePrefix
 }
 
 // reserved begins the names that Kubernetes gives out itself: no provider does.
@@ -226,7 +229,7 @@ func (o *OIDC) identity(claims map[string]any) (Identity, error) {
 	if said, is := claims["email_verified"]; claim == "email" && is && said != true {
 		return Identity{}, errors.New("the email address is not verified")
 	}
-	user := Identity{Name: prefixOf(o.UsernamePrefix) + name, Groups: []string{everybody}}
+	user := Identity{Name: o.usernamePrefix() + name, Groups: []string{everybody}}
 	if strings.HasPrefix(user.Name, reserved) {
 		return Identity{}, fmt.Errorf("%s is a name of the cluster's own", user.Name)
 	}
@@ -242,7 +245,7 @@ func (o *OIDC) identity(claims map[string]any) (Identity, error) {
 		}
 	}
 	for _, group := range groups {
-		if group = prefixOf(o.GroupsPrefix) + group; group != "" && !strings.HasPrefix(group, reserved) {
+		if group = o.GroupsPrefix + group; group != "" && !strings.HasPrefix(group, reserved) {
 			user.Groups = append(user.Groups, group)
 		}
 	}

@@ -142,6 +142,14 @@ func TestAProviderThatIsSilentHoldsNobodyUp(t *testing.T) {
 }
 
 func TestWhoAProviderMayName(t *testing.T) {
+	for o, want := range map[*OIDC]string{ // as kube-apiserver's flags
+		{Issuer: "https://id.example.com"}: "https://id.example.com#7", {Issuer: "https://id.example.com", UsernamePrefix: "oidc:"}: "oidc:7", {UsernamePrefix: "-"}: "7",
+		{Issuer: "https://id.example.com", UsernameClaim: "email"}: "a@example.com",
+	} {
+		got, err := o.identity(map[string]any{"sub": "7", "email": "a@example.com"})
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+		NewWithT(t).Expect(got.Name).To(Equal(want))
+	}
 	for name, c := range map[string]struct {
 		claims map[string]any
 		want   Identity

@@ -163,7 +163,8 @@ func TestAnotherNameIsNotTheConsoles(t *testing.T) {
 	h.console.URL = "https://slipway.example.com"
 	for host, want := range map[string]int{
 		"evil.test": http.StatusMisdirectedRequest, "evil.test:8090": http.StatusMisdirectedRequest, "slipway.example.com.evil.test": http.StatusMisdirectedRequest, "10.0.0.1": http.StatusMisdirectedRequest,
-		"slipway.example.com": http.StatusOK, "Slipway.example.com": http.StatusOK, "127.0.0.1:9999": http.StatusOK, "localhost": http.StatusOK, "localhost:8080": http.StatusOK, "[::1]:1": http.StatusOK,
+		"slipway.example.com": http.StatusOK, "slipway.example.com:443": http.StatusOK, "slipway.example.com:8443": http.StatusMisdirectedRequest,
+		"Slipway.example.com": http.StatusOK, "127.0.0.1:9999": http.StatusOK, "localhost": http.StatusOK, "localhost:8080": http.StatusOK, "[::1]:1": http.StatusOK,
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.server.URL+"/signin", nil)
 		h.Expect(err).NotTo(HaveOccurred())
@@ -380,6 +381,8 @@ func TestWhomTheConsoleNeverSpeaksFor(t *testing.T) {
 	g.Expect(Identity{Name: "alice", Groups: []string{"a\x00b"}}.check()).NotTo(Succeed())
 	_, err := New(Options{Address: "0.0.0.0:8090"})
 	g.Expect(err).To(MatchError(ContainSubstring("--console-cert")), "tokens go over no plain connection")
+	_, err = New(Options{Address: "0.0.0.0:8443", CertFile: "tls.crt"})
+	g.Expect(err).To(MatchError(ContainSubstring("--console-url")), "it answers to its own name alone")
 }
 
 // TestPagesFollow what changes, and show first what is there.
@@ -412,6 +415,34 @@ func TestNobodyLosesWhatHeTypes(t *testing.T) {
 		h.Expect(refresh).To(HavePrefix(want), path)
 		h.Expect(refresh == "").To(Equal(want == ""), path)
 	}
+}
+
+// TestStreamsLastOverHTTP2, where a deadline that has passed ends a stream though nothing was written.
+func TestStreamsLastOverHTTP2(t *testing.T) {
+	h := newHouse(t)
+	h.console.beat = 300 * time.Millisecond
+	h.server.CloseClientConnections()
+	h.server.Close()
+	h.server = httptest.NewUnstartedServer(h.console.Handler())
+	h.server.EnableHTTP2 = true
+	h.server.StartTLS()
+	v := h.visitor()
+	v.client.Transport = h.server.Client().Transport
+	v.client.Timeout = 0
+	code, _, _ := v.post("/signin", "token", h.account("viewer", "slipway-viewer"))
+	h.Expect(code).To(Equal(http.StatusSeeOther))
+	v.sees("/", "/s/"+h.mine+"/blog")
+	events, stop := v.stream("/s/"+h.mine+"/blog", "")
+	defer stop()
+	beats := 0
+	h.Eventually(func() int {
+		if e, open := <-events; open && e.name == "pulse" {
+			beats++
+		} else if !open {
+			t.Fatal("the stream has ended")
+		}
+		return beats
+	}, "30s", "1ms").Should(BeNumerically(">", 8))
 }
 
 // part waits until a part of a page that is followed has a text.

@@ -4,6 +4,7 @@
 package console
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -164,7 +165,7 @@ func (c *Console) whoIs(r *http.Request) (Identity, bool) {
 	if due == "" {
 		return user, found
 	}
-	switch now, problem := c.review(r.Context(), due); problem {
+	switch now, problem := c.review(context.WithoutCancel(r.Context()), due); problem {
 	case "":
 		c.sessions.is(cookie.Value, now)
 		return now, true

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -300,7 +301,11 @@ func (o *options) next(ctx context.Context, verb string, release *v1alpha1.Relea
 	var list v1alpha1.ReleaseList
 	if verb == "rollback" && o.api.List(ctx, &list, client.InNamespace(release.Namespace)) == nil {
 		if before := lastGood(list.Items, release); before != nil {
-			return fmt.Sprintf("to go back to what ran before: kubectl slipway release %s %s", release.Spec.Service, before.Spec.Revision)
+			again := before.Status.Commit // a branch leads elsewhere by now
+			if strings.HasPrefix(before.Status.Ref, "refs/tags/") {
+				again = string(before.Spec.Revision)
+			}
+			return fmt.Sprintf("to go back to what ran before: kubectl slipway release %s %s", release.Spec.Service, again)
 		}
 	}
 	return fmt.Sprintf("to release another revision: kubectl slipway release %s REVISION", release.Spec.Service)

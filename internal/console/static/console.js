@@ -102,6 +102,7 @@
       else if (!wanted) open();
     });
     addEventListener("pagehide", close);
+    if (document.hidden) hiding = setTimeout(close, 30000); // opened in the background
     open();
     return close;
   }
@@ -121,7 +122,8 @@
     waiting.delete(piece.id);
     if (!old || old.dataset.sum === piece.sum) return;
     // What somebody is typing into is not taken away from under him: it is put in its place when he leaves.
-    if (within && focus.matches("input, textarea, select")) { waiting.set(piece.id, piece); return; }
+    // And what somebody is pressing stays until he has let it go.
+    if (within && focus.matches("input, textarea, select") || old.matches(":active")) { waiting.set(piece.id, piece); return; }
     const fresh = document.createElement("template");
     fresh.innerHTML = piece.html;
     const next = fresh.content.firstElementChild;
@@ -142,7 +144,8 @@
     }
     choose(chosen);
   }
-  addEventListener("focusout", () => setTimeout(() => { for (const piece of [...waiting.values()]) put(piece); }));
+  const catchUp = () => setTimeout(() => { for (const piece of [...waiting.values()]) put(piece); });
+  for (const moment of ["focusout", "pointerup", "pointercancel"]) addEventListener(moment, catchUp);
   // One entry of the lists is chosen with j and k: first what needs somebody.
   let chosen = -1, chosenLink = "";
   function choose(at, seen) {
@@ -150,7 +153,10 @@
     const rows = [...document.querySelectorAll(".lines li, table.rows tbody tr")].filter((row) => row.querySelector("a"));
     if (!rows.length) return;
     chosen = Math.max(0, Math.min(rows.length - 1, at));
-    if (!seen) chosen = Math.max(rows.findIndex((row) => row.querySelector("a").href === chosenLink), 0); // others may have come before it
+    if (!seen && rows[chosen].querySelector("a").href !== chosenLink) { // others may have come before it, or it has gone
+      chosen = rows.findIndex((row) => row.querySelector("a").href === chosenLink);
+      if (chosen < 0) return;
+    }
     chosenLink = rows[chosen].querySelector("a").href;
     rows.forEach((row, i) => row.classList.toggle("chosen", i === chosen));
     if (seen) rows[chosen].scrollIntoView({ block: "nearest" });
@@ -199,12 +205,13 @@
           const trouble = document.getElementById("log-trouble");
           if (trouble) trouble.remove();
           const news = JSON.parse(event.data), fresh = document.createDocumentFragment();
-          if (news.skipped && news.at > last) { // too many at once
+          const out = news.lines[0].n - last - 1;
+          if (last && out > 0) { // too many came at once
             const item = document.createElement("li"), link = document.createElement("a");
             item.className = "skipped";
-            item.value = news.at;
-            link.href = location.pathname + "?line=" + news.at;
-            link.textContent = news.skipped;
+            item.value = last + 1;
+            link.href = location.pathname + "?line=" + (last + 1);
+            link.textContent = log.dataset.skipped.replace("{0}", out);
             item.append(link);
             fresh.append(item);
           }
@@ -232,7 +239,7 @@
           if (following) requestAnimationFrame(atEnd);
         },
         end: () => { if (ended) ended.hidden = false; done(); alive("live"); },
-      }, () => location.reload());
+      }, () => new Promise((later) => setTimeout(later, 10000)).then(() => location.reload()));
     }
   }
   let found = -1;
@@ -264,15 +271,25 @@
   });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-  // The command that does the same has the reason that is typed.
-  const fill = (field) => {
-    const command = field.name === "reason" && (field.closest(".action").querySelector(".command pre") || document.getElementById("manifest"));
-    if (!command) return;
+  // The command that does the same, or what is about to be created, has what is typed and ticked.
+  function fill(field) {
+    const action = field.closest(".action"), command = action && (action.querySelector(".command pre") || document.getElementById("manifest"));
+    if (!command || !field.form) return;
     const blank = command.dataset.blank || (command.dataset.blank = command.textContent), shell = blank.startsWith("kubectl");
-    const text = JSON.stringify(field.value), quoted = shell ? text.replaceAll("'", "'\\''") : text;
-    command.textContent = field.value ? blank.replace(/(reason"?: ?)"…?"/, (_, key) => key + quoted) : blank;
-  };
+    const value = (name) => (field.form.elements[name] || {}).value, ticked = (name) => (field.form.elements[name] || {}).checked;
+    let text = blank;
+    if (value("reason")) {
+      const quoted = JSON.stringify(value("reason"));
+      text = text.replace(/(reason"?: ?)"…?"/, (_, key) => key + (shell ? quoted.replaceAll("'", "'\\''") : quoted));
+    }
+    if (value("for")) text = text.replace('"lock":{', '"lock":{"until":"' + new Date(Date.now() + 3600000 * parseInt(value("for"), 10)).toISOString().slice(0, 19) + 'Z",');
+    if (ticked("rebuild")) text += '  rebuild: "' + new Date().toISOString().slice(0, 19).replaceAll(":", ".") + '"\n';
+    const skipped = ["Before", "After"].filter((when) => ticked("skip" + when)).map((when) => when.toLowerCase() + "Rollout");
+    if (skipped.length) text += "  skipHooks: [" + skipped.join(", ") + "]\n";
+    command.textContent = text;
+  }
   document.addEventListener("input", (event) => fill(event.target));
+  document.querySelectorAll('input[name="reason"]').forEach(fill);
 
   // Keys. None of them changes anything.
   document.addEventListener("keydown", (event) => {

@@ -246,6 +246,9 @@ func receive(r io.Reader, result any) error {
 func (c *Reader) session(ctx context.Context) (*ssh.Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil { // who has waited too long must not cost the others their connection
+		return nil, fmt.Errorf("%w: %w", depot.ErrUnavailable, err)
+	}
 	if c.conn != nil {
 		session, err := openSession(ctx, c.conn)
 		var refused *ssh.OpenChannelError

@@ -102,8 +102,10 @@ func TestLongLogsAreWhole(t *testing.T) {
 	})
 	var stream io.ReadCloser
 	w.Eventually(func(g Gomega) {
+		pod := w.pod(t, "endless")(g)
+		g.Expect(pod.Spec.NodeName).NotTo(BeEmpty(), "the API server says that the log of a Pod without a node is empty")
 		var err error
-		stream, err = w.kube.CoreV1().Pods(w.namespace).GetLogs(w.pod(t, "endless")(g).Name, &corev1.PodLogOptions{Follow: true}).Stream(t.Context())
+		stream, err = w.kube.CoreV1().Pods(w.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Follow: true}).Stream(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
 	}, time.Minute, "100ms").Should(Succeed(), "the build has begun")
 	defer stream.Close()
