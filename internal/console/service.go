@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 
 	"github.com/slipway-dev/slipway/api/v1alpha1"
 	"github.com/slipway-dev/slipway/internal/conditions"
-	"github.com/slipway-dev/slipway/internal/depot"
 	"github.com/slipway-dev/slipway/internal/phase"
 )
 
@@ -27,9 +25,6 @@ const (
 	// maxCommits is how many commits are listed between two revisions.
 	maxCommits = 100
 )
-
-// commitsLimit bounds how long a page waits for the depot: the rest of it needs no depot.
-const commitsLimit = 3 * time.Second
 
 // subject is a Service with its Releases and hosts, as its pages need it.
 type subject struct {
@@ -127,73 +122,6 @@ func (s *subject) storage() v1alpha1.UID {
 		return s.Service.Status.StorageID
 	}
 	return v1alpha1.UID(s.Service.UID)
-}
-
-// commits are those between two, the newest first.
-type commits struct {
-	List []depot.Commit
-	// More says that there are more, which nobody has listed.
-	More bool
-	// Trouble says why there are none, if that is not known; a page can do without.
-	Trouble string
-}
-
-// Count of them, in words: 3, or 100+.
-func (c commits) Count() string {
-	if c.More {
-		return strconv.Itoa(len(c.List)) + "+"
-	}
-	return strconv.Itoa(len(c.List))
-}
-
-// commits lists what lies between two commits.
-func (a *ask) commits(ctx context.Context, s *subject, from, to string) commits {
-	if a.console.Depot == nil || to == "" || from == to {
-		return commits{}
-	}
-	ctx, cancel := context.WithTimeout(ctx, commitsLimit)
-	defer cancel()
-	list, err := a.console.Depot.Commits(ctx, depot.CommitRange{Service: s.storage(), URL: s.Service.Spec.Source.Git.URL, From: from, To: to, Limit: maxCommits + 1})
-	if err != nil {
-		return commits{Trouble: err.Error()}
-	}
-	return commits{List: list[:min(len(list), maxCommits)], More: len(list) > maxCommits}
-}
-
-// button is one action: what it does, in words, and why it can't be done now.
-type button struct {
-	// Verb is the rest of keys below "verb." and "does.", Path where the form goes; Method is GET for a page of its own.
-	Verb, Path, Method string
-	// Does is the rest of its own key below "does."; empty: Verb.
-	Does string
-	// Values of the words of "does.".
-	Values []any
-	// Why it is disabled; empty if it is not.
-	Why string
-	// Danger has it look so.
-	Danger bool
-	// Command does the same with kubectl.
-	Command string
-	// Reason asks for a reason; Required says that there must be one.
-	Reason, Required bool
-	// For asks how long.
-	For bool
-	// Given is the reason that stands there already.
-	Given string
-	// Hidden values of the form.
-	Hidden map[string]string
-	// Checks are what can be ticked: the names of fields of the form, which are keys below "check." too.
-	Checks []string
-}
-
-// permit disables a button that the user has not the right for.
-func (a *ask) permit(ctx context.Context, b button, permissions ...permission) button {
-	for _, p := range permissions {
-		if b.Why == "" && !a.user.allowed(ctx, p) {
-			b.Why = a.text("why.permission", p.String(), p.namespace)
-		}
-	}
-	return b
 }
 
 type serviceView struct {
@@ -312,51 +240,6 @@ func (a *ask) verdict(s *subject) string {
 	return a.text("verdict.service."+s.State.Key, status.Targets.Total, status.Targets.Ready, status.Running, name, moved)
 }
 
-// undeployed finds the commits of the main branch, as the mirror has it, that do not run yet.
-func (a *ask) undeployed(ctx context.Context, v *serviceView) {
-	current := v.Running()
-	if a.console.Depot == nil || current == nil {
-		return
-	}
-	limited, cancel := context.WithTimeout(ctx, commitsLimit)
-	defer cancel()
-	refs, err := a.console.Depot.Refs(limited, depot.RefsRequest{Service: v.storage(), URL: v.Service.Spec.Source.Git.URL, Search: "refs/heads/", Limit: 200})
-	if err != nil {
-		return
-	}
-	tip := mainBranch(v.Service, v.Releases, refs)
-	if tip == nil {
-		return
-	}
-	v.Branch = strings.TrimPrefix(tip.Name, "refs/heads/")
-	v.Undeployed = a.commits(ctx, v.subject, current.Commit, tip.Commit.ID)
-}
-
-// mainBranch is the branch that a Service tracks, or that was released last, or main or master.
-func mainBranch(service *v1alpha1.Service, releases []*v1alpha1.Release, refs []depot.Ref) *depot.Ref {
-	find := func(name string) *depot.Ref {
-		for i := range refs {
-			if name != "" && refs[i].Name == "refs/heads/"+name {
-				return &refs[i]
-			}
-		}
-		return nil
-	}
-	var candidates []string
-	if service.Spec.Track != nil {
-		candidates = append(candidates, string(service.Spec.Track.Branch))
-	}
-	for _, r := range releases {
-		candidates = append(candidates, strings.TrimPrefix(r.Status.Ref, "refs/heads/"), r.Annotations[annotationAsked])
-	}
-	for _, name := range append(candidates, "main", "master") {
-		if ref := find(name); ref != nil {
-			return ref
-		}
-	}
-	return nil
-}
-
 func (a *ask) serviceButtons(ctx context.Context, v *serviceView) {
 	namespace := v.Service.Namespace
 	may := permission{namespace, "create", "releases"}
@@ -379,15 +262,6 @@ func (a *ask) serviceButtons(ctx context.Context, v *serviceView) {
 		Command: patchCommand(namespace, "slsvc", v.Service.Name, "merge", object{"spec": object{"lock": nil}}),
 	}, permission{namespace, "patch", "services"})
 	v.UnlockForm = &b
-}
-
-// lockButton locks a Service.
-func (a *ask) lockButton(ctx context.Context, s *subject, reason string) button {
-	namespace := s.Service.Namespace
-	return a.permit(ctx, button{
-		Verb: "lock", Path: s.Path() + "/lock", Method: "POST", Reason: true, Required: true, Given: reason, For: true,
-		Command: patchCommand(namespace, "slsvc", s.Service.Name, "merge", object{"spec": object{"lock": object{"reason": reasonHere, "owner": a.user.Name}}}),
-	}, permission{namespace, "patch", "services"})
 }
 
 // managers are the field managers of tools that apply what a repository says.
