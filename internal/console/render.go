@@ -78,7 +78,7 @@ func (r *renderer) execute(w io.Writer, language, name string, data any) error {
 // withoutDirections takes out what turns the direction of text around: with it a text reads as another than it is
 // (https://trojansource.codes).
 func withoutDirections(html []byte) []byte {
-	if !bytes.ContainsAny(html, directions) {
+	if !bytes.Contains(html, []byte("\xe2\x80")) && !bytes.Contains(html, []byte("\xe2\x81")) { // with which all of them begin
 		return html
 	}
 	return bytes.Map(func(r rune) rune {
