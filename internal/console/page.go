@@ -86,10 +86,11 @@ type frame struct {
 	Parts, Main, Side []template.HTML
 	Environment       string
 	User              *Identity
-	Needs             int
-	Path              string
-	Stale             time.Time
-	Still             bool
+	// Needs is how many things wait for somebody; less than 0 where nobody has counted.
+	Needs int
+	Path  string
+	Stale time.Time
+	Still bool
 	// Reload is after how many seconds a browser without script loads the page anew; 0: never.
 	Reload int
 	Now    time.Time
@@ -201,7 +202,7 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, code int, name st
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	f := frame{Title: c.render.text(languageOf(r), "title."+name), Environment: c.Environment, Path: "/", Still: true, Now: c.Clock.Now()}
+	f := frame{Title: c.render.text(languageOf(r), "title."+name), Environment: c.Environment, Path: "/", Needs: -1, Still: true, Now: c.Clock.Now()}
 	f.Parts = []template.HTML{template.HTML(out.String())} // a template's
 	if who.Name != "" {
 		f.User = &who

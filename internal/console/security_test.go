@@ -51,6 +51,9 @@ func TestTheClusterSaysWhoMayWhat(t *testing.T) {
 		h.Expect(code).To(Equal(http.StatusNotFound), path)
 	}
 
+	_, body, _ = viewer.get("/s/" + h.mine + "/none")
+	h.Expect(body).NotTo(ContainSubstring("needs-count"), "a page that has not counted says no number")
+
 	viewer.sees("/s/"+h.mine+"/blog", "You need the permission “create releases.slipway.dev” in the namespace "+h.mine)
 	code, body, _ := viewer.post("/s/"+h.mine+"/blog/plan", "revision", "main")
 	h.Expect(code).To(Equal(http.StatusForbidden))
