@@ -13,6 +13,9 @@ import (
 	"github.com/slipway-dev/slipway/internal/depot"
 )
 
+// maxCommits is how many commits are listed between two revisions.
+const maxCommits = 100
+
 // commitsLimit bounds how long a page waits for the depot: the rest of it needs no depot.
 const commitsLimit = 3 * time.Second
 

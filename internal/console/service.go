@@ -19,12 +19,8 @@ import (
 	"github.com/slipway-dev/slipway/internal/phase"
 )
 
-const (
-	// shownReleases is how many of a Service's page names.
-	shownReleases = 5
-	// maxCommits is how many commits are listed between two revisions.
-	maxCommits = 100
-)
+// shownReleases is how many Releases a Service's page names.
+const shownReleases = 5
 
 // subject is a Service with its Releases and hosts, as its pages need it.
 type subject struct {
